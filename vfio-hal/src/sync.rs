@@ -1,0 +1,56 @@
+//! The synchronisation primitives of the rings and the pool, in one place, so that loom can replace them.
+//!
+//! Key types: [`atomic`], [`Arc`], [`UnsafeCell`] (access through closures, so that loom can check each one for
+//! races) and [`Backoff`].
+//!
+//! Everything in this crate that shares memory between threads takes its atomics from here. A build with
+//! `--cfg loom` gets loom's, which explore every interleaving; any other build gets `core`'s and `alloc`'s, and
+//! the closures inline to plain pointer accesses.
+
+#[cfg(loom)]
+pub(crate) use loom::{
+    cell::UnsafeCell,
+    sync::{Arc, atomic},
+};
+
+#[cfg(not(loom))]
+pub(crate) use {alloc::sync::Arc, core::sync::atomic, crossbeam_utils::Backoff};
+
+/// A cell whose content is reached through a raw pointer, in the shape of loom's.
+#[cfg(not(loom))]
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(core::cell::UnsafeCell::new(value))
+    }
+
+    /// Calls `f` with a pointer for reading.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    /// Calls `f` with a pointer for writing.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// No pause under loom: a thread that lost a compare-and-swap must be free to run on at once, or loom would
+/// leave out those schedules.
+#[cfg(loom)]
+pub(crate) struct Backoff;
+
+#[cfg(loom)]
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn spin(&self) {}
+}
