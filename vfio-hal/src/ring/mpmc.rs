@@ -390,7 +390,7 @@ impl<T> Draining<'_, T> {
         // SAFETY: the slot's number read "holds the value" with Acquire, so the producer's write is visible, and
         // the swap of the head gave the turn to this consumer alone. The store below marks the slot as free before
         // anybody can see it again, so the value is moved out once.
-        let value = slot.value.with(|cell| unsafe { (*cell).assume_init_read() });
+        let value = slot.value.with_mut(|cell| unsafe { (*cell).assume_init_read() });
         let over = self.next.wrapping_add(self.ring.slots.len() as u64);
         slot.sequence.store(over, Ordering::Release);
         self.next = self.next.wrapping_add(1);

@@ -1,0 +1,354 @@
+//! A bounded ring between exactly two threads: one owns the producer's half, the other the consumer's.
+//!
+//! Each half counts its own position in a plain field and keeps a copy of the other's, which it reads again only
+//! when the copy says "full" or "empty". In the steady state a burst costs one Release store, and the cache lines
+//! of the counters move between the cores once for many values rather than once for each.
+//!
+//! Key types: [`Producer`] and [`Consumer`], made in pairs by [`ring`]; [`RingError`].
+//!
+//! Use it for a pipeline stage on each of two lcores. For more threads on either side there is the
+//! [`mpmc`](super::mpmc) ring, whose operations have the same names.
+//!
+//! # Two halves, two owners
+//!
+//! A half can move to another thread, but two threads cannot share it:
+//!
+//! ```compile_fail,E0277
+//! fn share<T: Sync>(_: T) {}
+//! let (producer, _consumer) = vfio_hal::ring::spsc::ring::<u8>(8).unwrap();
+//! share(producer);
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn share<T: Sync>(_: T) {}
+//! let (_producer, consumer) = vfio_hal::ring::spsc::ring::<u8>(8).unwrap();
+//! share(consumer);
+//! ```
+//!
+//! ```compile_fail,E0599
+//! let (producer, _consumer) = vfio_hal::ring::spsc::ring::<u8>(8).unwrap();
+//! let _second = producer.clone();
+//! ```
+//!
+//! ```
+//! let (mut producer, mut consumer) = vfio_hal::ring::spsc::ring(8)?;
+//! std::thread::spawn(move || producer.push_bulk([1, 2, 3])).join().unwrap().unwrap();
+//! assert!(consumer.is_abandoned());
+//! assert_eq!(consumer.pop(), Some(1));
+//! # Ok::<(), vfio_hal::ring::spsc::RingError>(())
+//! ```
+//!
+//! # Panics in closures
+//!
+//! If a closure given to [`Producer::push_burst`] or [`Consumer::pop_burst`] panics, what it handed over before
+//! counts and nothing else is lost: values not yet taken stay in the ring.
+
+use alloc::boxed::Box;
+use core::{cell::Cell, fmt, marker::PhantomData, mem::MaybeUninit};
+
+use crossbeam_utils::CachePadded;
+
+pub use super::mpmc::RingError;
+use crate::sync::{
+    Arc, UnsafeCell,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+/// Makes an empty ring of `capacity` slots, a power of two of at least 2. These are the only allocations.
+pub fn ring<T>(capacity: usize) -> Result<(Producer<T>, Consumer<T>), RingError> {
+    ring_starting_at(0, capacity)
+}
+
+/// Makes an empty ring whose positions start at `first`, so that tests can reach the wrap of the counters.
+fn ring_starting_at<T>(first: usize, capacity: usize) -> Result<(Producer<T>, Consumer<T>), RingError> {
+    let slots = super::mpmc::slots(capacity, |_| UnsafeCell::new(MaybeUninit::uninit()))?;
+    let shared = Arc::new(Shared {
+        head: CachePadded::new(AtomicUsize::new(first)),
+        tail: CachePadded::new(AtomicUsize::new(first)),
+        abandoned: AtomicBool::new(false),
+        slots,
+    });
+    let producer = Producer { shared: shared.clone(), tail: first, head: first, not_sync: PhantomData };
+    let consumer = Consumer { shared, head: first, tail: first, not_sync: PhantomData };
+    Ok((producer, consumer))
+}
+
+type Slot<T> = UnsafeCell<MaybeUninit<T>>;
+
+/// Positions count up and wrap at the word size, a multiple of the capacity; position `p` uses slot `p mod
+/// capacity`. The slots from `head` to `tail` hold values and belong to the consumer, all others are free and belong
+/// to the producer.
+struct Shared<T> {
+    /// Stored by the consumer only.
+    head: CachePadded<AtomicUsize>,
+    /// Stored by the producer only.
+    tail: CachePadded<AtomicUsize>,
+    /// Set when the first of the two halves is dropped, and read by the other.
+    abandoned: AtomicBool,
+    slots: Box<[Slot<T>]>,
+}
+
+// SAFETY: each value is moved in by the producer's thread and moved out, or dropped, by one other; no `&T` is given
+// out. The halves see to it that no slot is reached by both at once (see their SAFETY comments).
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    #[inline(always)]
+    fn slot(&self, position: usize) -> &Slot<T> {
+        // SAFETY: the length is a power of two (`slots` checks it), so the mask keeps the index below it.
+        unsafe { self.slots.get_unchecked(position & (self.slots.len() - 1)) }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let tail = self.tail.load(Ordering::Relaxed);
+        let mut head = self.head.load(Ordering::Relaxed);
+        while head != tail {
+            // SAFETY: slots from head to tail hold values; both halves are gone, and each position is visited once.
+            self.slot(head).with_mut(|cell| unsafe { (*cell).assume_init_drop() });
+            head = head.wrapping_add(1);
+        }
+    }
+}
+
+/// The half that appends. It can be sent to another thread; it cannot be cloned or shared.
+pub struct Producer<T> {
+    shared: Arc<Shared<T>>,
+    /// Where the next value goes; at or, inside a burst, ahead of the shared tail.
+    tail: usize,
+    /// The head as last read: at or behind the shared one.
+    head: usize,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<T> Producer<T> {
+    /// Returns the number of slots.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.shared.slots.len()
+    }
+
+    /// Returns how many values the ring holds; the consumer may have taken some by the time of return.
+    pub fn len(&self) -> usize {
+        self.tail.wrapping_sub(self.shared.head.load(Ordering::Relaxed))
+    }
+
+    /// Returns whether [`len`](Self::len) is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns whether the consumer is gone, so that nobody will take what is pushed from now on.
+    #[inline]
+    pub fn is_abandoned(&self) -> bool {
+        self.shared.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Appends `value`, or returns it if the ring is full.
+    #[inline]
+    pub fn push(&mut self, value: T) -> Result<(), T> {
+        if self.free(1) == 0 {
+            return Err(value);
+        }
+        let mut burst = Filling { producer: self };
+        burst.fill(value);
+        Ok(())
+    }
+
+    /// Appends all of `values`, in order, or returns them if they do not all fit. More values than the capacity
+    /// never fit. The consumer sees all of them at once.
+    #[inline]
+    pub fn push_bulk<const N: usize>(&mut self, values: [T; N]) -> Result<(), [T; N]> {
+        if self.free(N) < N {
+            return Err(values);
+        }
+        let mut burst = Filling { producer: self };
+        for value in values {
+            burst.fill(value);
+        }
+        Ok(())
+    }
+
+    /// Appends as many of `n` values as fit, in order; returns how many. The consumer sees all of them at once.
+    ///
+    /// `next` is called once for each value that fits.
+    #[inline]
+    pub fn push_burst(&mut self, n: usize, mut next: impl FnMut() -> T) -> usize {
+        let count = self.free(n).min(n);
+        if count == 0 {
+            return 0;
+        }
+        let mut burst = Filling { producer: self };
+        for _ in 0..count {
+            burst.fill(next());
+        }
+        count
+    }
+
+    /// Returns how many slots are free, looking at the consumer's progress only if fewer than `wanted` were free at
+    /// the last look.
+    #[inline(always)]
+    fn free(&mut self, wanted: usize) -> usize {
+        let capacity = self.shared.slots.len();
+        let free = capacity - self.tail.wrapping_sub(self.head);
+        if free >= wanted {
+            return free;
+        }
+        // Acquire: the consumer is done with the slots behind this head.
+        self.head = self.shared.head.load(Ordering::Acquire);
+        capacity - self.tail.wrapping_sub(self.head)
+    }
+}
+
+impl<T> Drop for Producer<T> {
+    fn drop(&mut self) {
+        // Release: a consumer that sees the flag also sees the last values.
+        self.shared.abandoned.store(true, Ordering::Release);
+    }
+}
+
+impl<T> fmt::Debug for Producer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("capacity", &self.capacity()).field("len", &self.len()).finish()
+    }
+}
+
+/// Publishes what was filled when it goes out of scope, at the end of a burst or by a panic in its closure.
+struct Filling<'a, T> {
+    producer: &'a mut Producer<T>,
+}
+
+impl<T> Filling<'_, T> {
+    /// Puts `value` in the next slot, which [`Producer::free`] must have counted.
+    #[inline(always)]
+    fn fill(&mut self, value: T) {
+        let producer = &mut *self.producer;
+        // SAFETY: the slot is at or past the shared tail and less than one capacity past the head that was read
+        // with Acquire, so it is free, the consumer is done with it, and there is no second producer.
+        producer.shared.slot(producer.tail).with_mut(|cell| unsafe { (*cell).write(value) });
+        producer.tail = producer.tail.wrapping_add(1);
+    }
+}
+
+impl<T> Drop for Filling<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.producer.shared.tail.store(self.producer.tail, Ordering::Release);
+    }
+}
+
+/// The half that removes. It can be sent to another thread; it cannot be cloned or shared.
+pub struct Consumer<T> {
+    shared: Arc<Shared<T>>,
+    /// The oldest value; at or, inside a burst, ahead of the shared head.
+    head: usize,
+    /// The tail as last read: at or behind the shared one.
+    tail: usize,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl<T> Consumer<T> {
+    /// Returns the number of slots.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.shared.slots.len()
+    }
+
+    /// Returns how many values the ring holds; the producer may have added some by the time of return.
+    pub fn len(&self) -> usize {
+        self.shared.tail.load(Ordering::Relaxed).wrapping_sub(self.head)
+    }
+
+    /// Returns whether [`len`](Self::len) is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns whether the producer is gone. The ring may still hold values; once it was seen abandoned and then
+    /// empty, in this order, it stays empty.
+    #[inline]
+    pub fn is_abandoned(&self) -> bool {
+        self.shared.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Removes the oldest value.
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        if self.held(1) == 0 {
+            return None;
+        }
+        let mut burst = Draining { consumer: self };
+        Some(burst.empty())
+    }
+
+    /// Removes up to `n` of the oldest values and hands them to `put`, oldest first; returns how many.
+    ///
+    /// The slots become free for the producer together, after the last call of `put`. Fewer than `n` does not mean
+    /// that the ring is empty, 0 does (or that `n` is 0).
+    #[inline]
+    pub fn pop_burst(&mut self, n: usize, mut put: impl FnMut(T)) -> usize {
+        let count = self.held(n).min(n);
+        if count == 0 {
+            return 0;
+        }
+        let mut burst = Draining { consumer: self };
+        for _ in 0..count {
+            put(burst.empty());
+        }
+        count
+    }
+
+    /// Returns how many values there are to take, looking at the producer's progress only if there were fewer than
+    /// `wanted` at the last look.
+    #[inline(always)]
+    fn held(&mut self, wanted: usize) -> usize {
+        let held = self.tail.wrapping_sub(self.head);
+        if held >= wanted {
+            return held;
+        }
+        // Acquire: the values before this tail are written.
+        self.tail = self.shared.tail.load(Ordering::Acquire);
+        self.tail.wrapping_sub(self.head)
+    }
+}
+
+impl<T> Drop for Consumer<T> {
+    fn drop(&mut self) {
+        self.shared.abandoned.store(true, Ordering::Release);
+    }
+}
+
+impl<T> fmt::Debug for Consumer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer").field("capacity", &self.capacity()).field("len", &self.len()).finish()
+    }
+}
+
+/// Frees what was emptied when it goes out of scope, at the end of a burst or by a panic in its closure.
+struct Draining<'a, T> {
+    consumer: &'a mut Consumer<T>,
+}
+
+impl<T> Draining<'_, T> {
+    /// Moves the oldest value out, which [`Consumer::held`] must have counted.
+    #[inline(always)]
+    fn empty(&mut self) -> T {
+        let consumer = &mut *self.consumer;
+        // SAFETY: the position is before the tail that was read with Acquire, so the slot holds a value; it belongs
+        // to the one consumer until the shared head passes it, and the head counts up, so it is moved out once.
+        let value =
+            consumer.shared.slot(consumer.head).with_mut(|cell| unsafe { (*cell).assume_init_read() });
+        consumer.head = consumer.head.wrapping_add(1);
+        value
+    }
+}
+
+impl<T> Drop for Draining<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.consumer.shared.head.store(self.consumer.head, Ordering::Release);
+    }
+}
