@@ -7,7 +7,9 @@ use crate::device::DeviceError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DmaError {
     /// A length of zero, or one that is not whole pages.
-    #[error("{len:#x} bytes are not a length that can be mapped: it must be a multiple of {page:#x} and not 0")]
+    #[error(
+        "{len:#x} bytes are not a length that can be mapped: it must be a multiple of {page:#x} and not 0"
+    )]
     Length {
         /// The length asked for, in bytes.
         len: u64,
@@ -23,7 +25,9 @@ pub enum DmaError {
         page: u64,
     },
     /// The operating system has no memory of that kind.
-    #[error("no memory: {len:#x} bytes in pages of {page:#x}; reserve hugepages (vm.nr_hugepages), or allow 4 KiB pages")]
+    #[error(
+        "no memory: {len:#x} bytes in pages of {page:#x}; reserve hugepages (vm.nr_hugepages), or allow 4 KiB pages"
+    )]
     NoMemory {
         /// The length asked for, in bytes.
         len: u64,
@@ -31,7 +35,9 @@ pub enum DmaError {
         page: u64,
     },
     /// The memory could not be locked.
-    #[error("locking {len:#x} bytes exceeds the memlock limit of {limit:#x}: raise it with `ulimit -l` or in limits.conf")]
+    #[error(
+        "locking {len:#x} bytes exceeds the memlock limit of {limit:#x}: raise it with `ulimit -l` or in limits.conf"
+    )]
     Memlock {
         /// The length asked for, in bytes.
         len: u64,
@@ -39,7 +45,9 @@ pub enum DmaError {
         limit: u64,
     },
     /// No free range is left in the address space.
-    #[error("no free IOVA range of {len:#x} bytes aligned to {align:#x}: release regions, or use larger pages")]
+    #[error(
+        "no free IOVA range of {len:#x} bytes aligned to {align:#x}: release regions, or use larger pages"
+    )]
     IovaExhausted {
         /// The length asked for, in bytes.
         len: u64,
@@ -53,7 +61,9 @@ pub enum DmaError {
         range: IovaRange,
     },
     /// A device cannot reach the range: it is reserved, or beyond its address width.
-    #[error("the device cannot use the IOVA range {range}: it is reserved, or outside of what its IOMMU translates")]
+    #[error(
+        "the device cannot use the IOVA range {range}: it is reserved, or outside of what its IOMMU translates"
+    )]
     IovaReserved {
         /// The range.
         range: IovaRange,
@@ -72,6 +82,28 @@ pub enum DmaError {
         /// Where.
         iova: Iova,
     },
+    /// The same memory is mapped already.
+    #[error("this memory, or a part of it, is mapped already at IOVA {iova}: share that region instead")]
+    AlreadyMapped {
+        /// Where.
+        iova: Iova,
+    },
+    /// An alignment that is none.
+    #[error("an alignment of {align:#x} bytes is not a power of two")]
+    Alignment {
+        /// The alignment asked for, in bytes.
+        align: u64,
+    },
+    /// An access beyond the end of a region.
+    #[error("a region of {region:#x} bytes has no {len:#x} bytes at offset {offset:#x}")]
+    OutOfRegion {
+        /// The first byte of the access.
+        offset: usize,
+        /// The bytes of the access.
+        len: usize,
+        /// The region's length in bytes.
+        region: usize,
+    },
     /// The device allows no further mapping.
     #[error("the limit of {limit} mappings is reached (dma_entry_limit): use larger pages or fewer regions")]
     EntryLimit {
@@ -87,8 +119,29 @@ pub enum DmaError {
     /// Devices with and without address translation cannot share a space.
     #[error("a device that sees physical addresses cannot join a space with translated ones")]
     MixedAddressing,
+    /// The device is in the space already.
+    #[error("the device is attached to this IOVA space already")]
+    AlreadyAttached,
+    /// The device is not in the space.
+    #[error("the device is not attached to this IOVA space: attach it before its memory is allocated")]
+    NotAttached,
+    /// The space was closed.
+    #[error("the IOVA space was closed: make a new one")]
+    Closed,
+    /// Regions of the space are alive.
+    #[error(
+        "in use: {regions} regions are still mapped, '{name}' among them; stop the queues and drop their owners first"
+    )]
+    SpaceInUse {
+        /// How many.
+        regions: u32,
+        /// The name that the first of them was allocated under.
+        name: &'static str,
+    },
     /// The region is still used by a ring, a pool or a buffer.
-    #[error("in use: {users} rings, pools or buffers still use this memory; stop the queues and drop them first")]
+    #[error(
+        "in use: {users} rings, pools or buffers still use this memory; stop the queues and drop them first"
+    )]
     InUse {
         /// How many.
         users: u32,

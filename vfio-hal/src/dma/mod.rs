@@ -7,7 +7,9 @@
 //!
 //! Rings and drivers build on regions and buffers and never see a pointer.
 
+mod copy;
 mod error;
+pub mod iova;
 pub mod memory;
 pub mod pool;
 mod region;
@@ -15,8 +17,8 @@ mod space;
 
 pub use error::DmaError;
 pub use memory::Memory;
-pub use region::Region;
-pub use space::IovaSpace;
+pub use region::{Region, RegionOptions};
+pub use space::{IovaSpace, RegionInfo, SpaceOptions, SpaceStats};
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
