@@ -1,1 +1,7 @@
-//! placeholder
+//! A polled-mode driver for the Intel 82599, X540 and X550.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod desc;

@@ -1,6 +1,21 @@
-//! Rings: bounded queues between threads.
+//! Rings: between a driver and its device, and between threads.
 //!
-//! Key types: [`mpmc::Mpmc`], [`spsc::Producer`] and [`spsc::Consumer`].
+//! - [`Descriptors`] is the memory of a descriptor ring and owns its ordering: Acquire loads of what the
+//!   device wrote back, Release stores of what it is given, barriers before a doorbell.
+//! - [`RxRing`] and [`TxRing`] put packet buffers on such rings, [`InPlace`] lets one receive ring and several
+//!   transmit rings share descriptors and buffers. A driver says with a [`RxFormat`] and a [`TxFormat`] how its
+//!   descriptors look; loops, ownership and counters are here, once for all drivers.
+//! - [`mpmc::Mpmc`], [`spsc::Producer`] and [`spsc::Consumer`] join threads.
+//!
+//! Buffers on a ring are remembered in a shadow array, so that nothing a device wrote is ever used as an index
+//! or a pointer.
 
+mod descriptors;
 pub mod mpmc;
+mod rx;
 pub mod spsc;
+mod tx;
+
+pub use descriptors::{Descriptors, RingError, RingMemory};
+pub use rx::{RxFormat, RxRing, RxStats};
+pub use tx::{TxError, TxFormat, TxPlan, TxRing, TxStats};

@@ -1,0 +1,382 @@
+//! The receive side of a descriptor ring.
+//!
+//! [`RxRing`] keeps one buffer on every descriptor. A packet is taken off only when its replacement is in hand;
+//! otherwise it stays, and the hardware counts what it drops. [`RxFormat`] is how a driver describes its
+//! descriptors. The driver's queue type owns a ring and hands it a [`Cache`].
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::descriptors::{Descriptors, RingError};
+use crate::addr::BusAddr;
+use crate::bar::Doorbell;
+use crate::device::{DeviceError, Lost};
+use crate::dma::pool::{Buf, Burst, Cache, HEADROOM, Head, MAGAZINE, Packet, Pool, RxFlags, RxInfo, TxFlags};
+use crate::dma::{DmaError, Quiesced};
+
+/// How a device writes back a receive descriptor. The kit gives the device a descriptor as the buffer's address
+/// in word 0 and zero in word 1.
+pub trait RxFormat {
+    /// The bit of word 1 that says that the device is done with the descriptor.
+    const DONE: u64;
+    /// The bit of word 1 that says that the packet ends here.
+    const END: u64;
+    /// Bits of word 1 that ask for a call of [`rarity`](Self::rarity).
+    const RARE: u64 = 0;
+
+    /// Returns the bytes written to the buffer.
+    fn len(words: [u64; 2]) -> u32;
+
+    /// Returns what the device says of the packet; asked of its last descriptor.
+    fn info(words: [u64; 2]) -> RxInfo;
+
+    /// Corrects `info` where a [`RARE`](Self::RARE) bit is set, and returns the mark of a flow rule.
+    fn rarity(words: [u64; 2], info: &mut RxInfo) -> u32 {
+        let _ = (words, info);
+        0
+    }
+}
+
+/// What a receive ring counted. Written by its owner once per burst, readable by anyone.
+#[derive(Debug, Default)]
+pub struct RxStats {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    no_buffer: AtomicU64,
+    malformed: AtomicU64,
+}
+
+impl RxStats {
+    /// Returns the packets handed to the application.
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Returns their bytes, without the frame check sequence.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many polls left packets on the ring because the pool was empty.
+    pub fn no_buffer(&self) -> u64 {
+        self.no_buffer.load(Ordering::Relaxed)
+    }
+
+    /// Returns packets thrown away because the device wrote an impossible length or never ended them.
+    pub fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+}
+
+/// Adds to a counter that only its owner writes: no locked instruction.
+#[inline]
+pub(super) fn count(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
+/// The longest chain of buffers taken for one packet: a 16 KiB frame in 1 KiB buffers fits twice.
+const MAX_SEGMENTS: u32 = 32;
+
+/// A ring of buffers that the device fills. `F` is the descriptors' format.
+///
+/// Dropped while the device may still write (no [`Quiesced`] was shown), it leaks its buffers and the pool counts
+/// them; [`release`](Self::release) gives them back.
+pub struct RxRing<F: RxFormat> {
+    ring: Descriptors,
+    tail: Doorbell,
+    lost: Lost,
+    /// The packet of each descriptor: `size` of them, or none after `release`.
+    shadow: Box<[NonNull<Packet>]>,
+    next: u32,
+    /// Descriptors renewed since the doorbell was rung.
+    unposted: u32,
+    post_at: u32,
+    /// What the device was told to fill of a buffer, in bytes.
+    room: u32,
+    head: Head,
+    partial: Option<Partial>,
+    stats: Arc<RxStats>,
+    pool: Pool,
+    /// The device was given the ring and has not been shown to have stopped.
+    exposed: bool,
+    format: PhantomData<fn() -> F>,
+}
+
+// SAFETY: the packets in `shadow` are owned by the ring alone.
+unsafe impl<F: RxFormat> Send for RxRing<F> {}
+
+/// A packet whose end has not been received yet.
+struct Partial {
+    first: Buf,
+    segments: u32,
+    /// It is malformed: throw it away when it ends.
+    bad: bool,
+}
+
+impl<F: RxFormat> RxRing<F> {
+    /// Puts a buffer on every descriptor. `room` is how much of a buffer the device is told to fill, in bytes;
+    /// `port` is stored into every packet. The device does not have the ring yet: write base and length, enable the
+    /// queue, then call [`post_all`](Self::post_all).
+    pub fn new(
+        ring: Descriptors,
+        tail: Doorbell,
+        lost: Lost,
+        pool: &Pool,
+        room: u32,
+        port: u16,
+    ) -> Result<RxRing<F>, RingError> {
+        if pool.space() != ring.space() {
+            return Err(RingError::ForeignSpace);
+        }
+        let mut ring = RxRing {
+            room: room.min(pool.data_room()),
+            post_at: if ring.size() >= 256 { 64 } else { 32 },
+            ring,
+            tail,
+            lost,
+            shadow: Box::new([]),
+            next: 0,
+            unposted: 0,
+            head: Head { off: HEADROOM, port, tx_flags: TxFlags::NONE },
+            partial: None,
+            stats: Arc::default(),
+            pool: pool.clone(),
+            exposed: false,
+            format: PhantomData,
+        };
+        ring.fill()?;
+        Ok(ring)
+    }
+
+    /// Returns the address and length in bytes for the ring's registers.
+    pub fn bus(&self) -> (BusAddr, u32) {
+        (self.ring.bus(), self.ring.bytes())
+    }
+
+    /// Returns the number of descriptors.
+    pub fn size(&self) -> u32 {
+        self.ring.size()
+    }
+
+    /// Returns the counters, to be read by anyone.
+    pub fn stats(&self) -> Arc<RxStats> {
+        self.stats.clone()
+    }
+
+    /// Gives the whole ring to the device, which has enabled the queue. One descriptor stays back, so that a full
+    /// ring differs from an empty one.
+    pub fn post_all(&mut self) {
+        self.exposed = true;
+        self.tail.ring(self.ring.mask());
+    }
+
+    /// Returns how many received descriptors wait, looking at most `limit` ahead (DPDK's `rx_queue_count`).
+    pub fn pending(&self, limit: u32) -> u32 {
+        let done = |ahead: &u32| self.ring.read(self.next.wrapping_add(*ahead))[1] & F::DONE != 0;
+        (0..limit.min(self.size())).take_while(done).count() as u32
+    }
+
+    /// Takes received packets off the ring into `out`, at most as many as fit and one [`MAGAZINE`] of descriptors;
+    /// returns how many were added. Replacements come from `cache`; without them, packets stay on the ring.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device is gone.
+    #[inline]
+    pub fn burst(&mut self, cache: &mut Cache, out: &mut Burst) -> Result<usize, DeviceError> {
+        if self.lost.is_lost() || self.shadow.is_empty() {
+            return self.nothing();
+        }
+        let mut index = self.next;
+        let limit = out.room().min(MAGAZINE);
+        if self.ring.at(index)[1].load(Ordering::Relaxed) & F::DONE.to_le() == 0 || limit == 0 {
+            return Ok(0);
+        }
+        let fresh = cache.reserve(limit);
+        if fresh == 0 {
+            count(&self.stats.no_buffer, 1);
+            return Ok(0);
+        }
+        let before = out.len();
+        let mut bytes = 0u64;
+        let mut left = fresh;
+        // While a packet is being put together nothing equals this, and all descriptors take the slow way.
+        let mut whole = if self.partial.is_some() { u64::MAX } else { F::END };
+        while left != 0 {
+            let cell = self.ring.at(index);
+            let second = u64::from_le(cell[1].load(Ordering::Acquire));
+            if second & F::DONE == 0 {
+                break;
+            }
+            let words = [u64::from_le(cell[0].load(Ordering::Relaxed)), second];
+            // SAFETY: `reserve` said that there are `fresh` packets, and at most as many are taken.
+            let new = unsafe { cache.pop_unchecked() };
+            // SAFETY: the cache owned the packet, and the ring owns it now.
+            let iova = unsafe { new.as_ref() }.iova;
+            cell[0].store((iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
+            cell[1].store(0, Ordering::Release);
+            // SAFETY: `index` is masked, and the shadow is not empty, so it has a place for every descriptor.
+            let old = core::mem::replace(unsafe { self.shadow.get_unchecked_mut(index as usize) }, new);
+            // SAFETY: 1. the ring owned the packet; 2. the device says it is done with it; 3. its place is taken by the
+            // new one, so it has one owner again.
+            let mut buf = unsafe { Buf::from_raw(old) };
+            index = (index + 1) & self.ring.mask();
+            left -= 1;
+            let len = F::len(words);
+            let packet = buf.packet_mut();
+            packet.head = self.head;
+            packet.len = len;
+            if second & (F::END | F::RARE) == whole && len <= self.room {
+                packet.pkt_len = len;
+                let info = F::info(words);
+                packet.rx_flags = info.flags;
+                packet.hash = info.hash;
+                packet.packet_type = info.packet_type;
+                packet.vlan = info.vlan;
+                bytes += u64::from(len);
+                // SAFETY: `limit` was what `out` had room for, and at most one packet is added per descriptor.
+                unsafe { out.push_unchecked(buf) };
+            } else if let Some(buf) = self.join(buf, words) {
+                bytes += u64::from(buf.pkt_len);
+                // SAFETY: as above.
+                unsafe { out.push_unchecked(buf) };
+                whole = F::END;
+            } else {
+                whole = if self.partial.is_some() { u64::MAX } else { F::END };
+            }
+        }
+        self.next = index;
+        self.unposted += (fresh - left) as u32;
+        if self.unposted >= self.post_at {
+            self.post();
+        }
+        let added = out.len() - before;
+        count(&self.stats.packets, added as u64);
+        count(&self.stats.bytes, bytes);
+        Ok(added)
+    }
+
+    #[cold]
+    fn nothing(&self) -> Result<usize, DeviceError> {
+        self.lost.check().map(|()| 0)
+    }
+
+    /// Gives renewed descriptors to the device: all but the one before `next`.
+    #[inline]
+    fn post(&mut self) {
+        self.unposted = 0;
+        self.tail.ring(self.next.wrapping_sub(1) & self.ring.mask());
+    }
+
+    /// Takes a descriptor that is not a plain packet: part of a longer one, out of range, or with rare news. Returns
+    /// the packet if it is whole.
+    #[cold]
+    #[inline(never)]
+    fn join(&mut self, mut buf: Buf, words: [u64; 2]) -> Option<Buf> {
+        let end = words[1] & F::END != 0;
+        let mut bad = false;
+        let packet = buf.packet_mut();
+        if packet.len > self.room {
+            packet.len = 0;
+            bad = true;
+        }
+        packet.pkt_len = packet.len;
+        let mut info = RxInfo::default();
+        let mut mark = 0;
+        if end {
+            info = F::info(words);
+            if words[1] & F::RARE != 0 {
+                mark = F::rarity(words, &mut info);
+            }
+        }
+        let mut whole = match self.partial.take() {
+            None => Partial { first: buf, segments: 1, bad },
+            Some(mut partial) => {
+                partial.bad |= bad;
+                partial.segments += 1;
+                if partial.segments > MAX_SEGMENTS {
+                    // What comes until its end is dropped segment by segment, so a device that never ends a packet
+                    // holds no more than this.
+                    partial.bad = true;
+                    drop(buf);
+                } else {
+                    partial.first.chain(buf);
+                }
+                partial
+            }
+        };
+        if !end {
+            self.partial = Some(whole);
+            return None;
+        }
+        if whole.bad {
+            count(&self.stats.malformed, 1);
+            return None;
+        }
+        let packet = whole.first.packet_mut();
+        packet.rx_flags = info.flags;
+        packet.hash = info.hash;
+        packet.packet_type = info.packet_type;
+        packet.vlan = info.vlan;
+        if info.flags.contains(RxFlags::FLOW_MATCH) {
+            packet.mark = mark;
+        }
+        Some(whole.first)
+    }
+
+    /// Writes all descriptors anew and starts at the first, for a queue that is to be enabled again. Buffers that
+    /// `release` gave back are taken from the pool again.
+    pub fn restart(&mut self, _stopped: &Quiesced) -> Result<(), RingError> {
+        self.exposed = false;
+        self.fill()
+    }
+
+    /// Gives all buffers back to the pool. The ring receives nothing until [`restart`](Self::restart).
+    pub fn release(&mut self, _stopped: &Quiesced) {
+        self.exposed = false;
+        self.empty();
+    }
+
+    fn fill(&mut self) -> Result<(), RingError> {
+        self.partial = None;
+        if self.shadow.is_empty() {
+            let need = self.ring.size();
+            let bufs: Vec<Buf> = core::iter::from_fn(|| self.pool.alloc()).take(need as usize).collect();
+            let have = bufs.len() as u32;
+            if have < need {
+                return Err(DmaError::PoolTooSmall { have, need }.into());
+            }
+            self.shadow = bufs.into_iter().map(Buf::into_raw).collect();
+        }
+        for (index, packet) in self.shadow.iter().enumerate() {
+            let cell = self.ring.at(index as u32);
+            // SAFETY: the ring owns the packet.
+            let iova = unsafe { packet.as_ref() }.iova;
+            cell[0].store((iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
+            cell[1].store(0, Ordering::Release);
+        }
+        (self.next, self.unposted) = (0, 0);
+        Ok(())
+    }
+
+    fn empty(&mut self) {
+        self.partial = None;
+        for packet in core::mem::take(&mut self.shadow) {
+            // SAFETY: the ring owned the packet, and the device has stopped or never had it.
+            drop(unsafe { Buf::from_raw(packet) });
+        }
+    }
+}
+
+impl<F: RxFormat> Drop for RxRing<F> {
+    fn drop(&mut self) {
+        if self.exposed {
+            self.pool.count_leaked(self.shadow.len() as u32);
+        } else {
+            self.empty();
+        }
+    }
+}
