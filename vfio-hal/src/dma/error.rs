@@ -34,6 +34,12 @@ pub enum DmaError {
         /// The page size asked for, in bytes.
         page: u64,
     },
+    /// The machine has no such NUMA node, or it has no memory.
+    #[error("there is no NUMA node {node} with memory: see /sys/devices/system/node, or leave the node out")]
+    NoNode {
+        /// The node asked for.
+        node: u32,
+    },
     /// The memory could not be locked.
     #[error(
         "locking {len:#x} bytes exceeds the memlock limit of {limit:#x}: raise it with `ulimit -l` or in limits.conf"

@@ -1,8 +1,8 @@
 //! Where the memory comes from that devices reach.
 //!
 //! [`Memory`] is what a [`Region`](super::Region) is made of. [`HeapMemory`] is the allocator's, for models, RAM
-//! devices and bare metal; [`CallerMemory`] is somebody else's; with `std`, [`FileMemory`] is huge or ordinary
-//! pages of a file that other processes can map too, found as [`Request`] says and described by [`Info`].
+//! devices and bare metal; [`CallerMemory`] is somebody else's; with `std`, `FileMemory` is huge or ordinary
+//! pages of a file that other processes can map too, found as `Request` says and described by `Info`.
 //!
 //! Nothing here is mapped for a device: that is the region's work.
 
@@ -11,10 +11,24 @@ use core::ptr::NonNull;
 use super::Backing;
 
 mod caller;
+#[cfg(feature = "std")]
+mod file;
 mod heap;
+#[cfg(feature = "std")]
+mod numa;
+#[cfg(feature = "std")]
+mod request;
+#[cfg(feature = "std")]
+mod system;
 
 pub use caller::CallerMemory;
+#[cfg(feature = "std")]
+pub use file::FileMemory;
 pub use heap::HeapMemory;
+#[cfg(feature = "std")]
+pub use request::{Fallback, Info, Kind, Pages, Request, Why};
+#[cfg(feature = "std")]
+pub use system::{HugepagePool, Memlock, hugepage_pools, hugepage_pools_of_node, hugetlbfs_mounts};
 
 /// A page of the smallest size there is on the machines the kit runs on.
 pub const PAGE_4K: u64 = 4 << 10;
