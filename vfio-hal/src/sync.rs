@@ -7,14 +7,17 @@
 //! `--cfg loom` gets loom's, which explore every interleaving; any other build gets `core`'s and `alloc`'s, and
 //! the closures inline to plain pointer accesses.
 
-#[cfg(loom)]
-pub(crate) use loom::{
-    cell::UnsafeCell,
-    sync::{Arc, atomic},
-};
-
 #[cfg(not(loom))]
-pub(crate) use {alloc::sync::Arc, core::sync::atomic, crossbeam_utils::Backoff};
+#[allow(unused_imports, reason = "the rings need no Arc; the pool is built on this module as well")]
+pub(crate) use alloc::sync::Arc;
+
+#[cfg(loom)]
+#[allow(unused_imports, reason = "the rings need no Arc; the pool is built on this module as well")]
+pub(crate) use loom::sync::Arc;
+#[cfg(loom)]
+pub(crate) use loom::{cell::UnsafeCell, sync::atomic};
+#[cfg(not(loom))]
+pub(crate) use {core::sync::atomic, crossbeam_utils::Backoff};
 
 /// A cell whose content is reached through a raw pointer, in the shape of loom's.
 #[cfg(not(loom))]

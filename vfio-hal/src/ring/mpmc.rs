@@ -209,41 +209,23 @@ impl<T> Mpmc<T> {
     }
 
     #[inline(always)]
-    fn slot(&self, turn: u64) -> &Slot<T> {
-        let index = turn as usize & (self.slots.len() - 1);
-        // SAFETY: the length is a power of two (`slots` checks it), so the mask keeps the index below it.
-        unsafe { self.slots.get_unchecked(index) }
-    }
-
-    /// Counts the slots, up to `most`, that are in the wanted state from turn `first` on: `lag` 0 is free for its
-    /// turn, 1 is holding its turn's value. A run ends after `capacity` slots by itself, because the number of the
-    /// first slot is then a round behind.
-    #[inline(always)]
-    fn run(&self, first: u64, lag: u64, most: usize) -> usize {
-        let mut count = 0;
-        while count < most {
-            let turn = first.wrapping_add(count as u64);
-            // Acquire: whoever released the slot is done with its value.
-            if self.slot(turn).sequence.load(Ordering::Acquire) != turn.wrapping_add(lag) {
-                break;
-            }
-            count += 1;
-        }
-        count
+    fn slots(&self) -> Slots<'_, T> {
+        Slots(&self.slots)
     }
 
     /// Takes up to `most` free turns, but not fewer than `least` (1 or more).
     #[inline]
     fn take_free(&self, most: usize, least: usize) -> Option<Filling<'_, T>> {
+        let slots = self.slots();
         let backoff = Backoff::new();
         let mut tail = self.tail.load(Ordering::Relaxed);
         loop {
-            let count = self.run(tail, 0, most);
+            let count = slots.run(tail, FREE, most);
             if count >= least {
                 let end = tail.wrapping_add(count as u64);
                 // Relaxed: the counter only hands out turns; values travel by the slots' numbers.
                 match self.tail.compare_exchange_weak(tail, end, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => return Some(Filling { ring: self, next: tail, end }),
+                    Ok(_) => return Some(Filling { slots, next: tail, end }),
                     Err(now) => tail = now,
                 }
                 backoff.spin();
@@ -262,14 +244,15 @@ impl<T> Mpmc<T> {
     /// Takes up to `most` turns that hold values, at least one.
     #[inline]
     fn take_full(&self, most: usize) -> Option<Draining<'_, T>> {
+        let slots = self.slots();
         let backoff = Backoff::new();
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            let count = self.run(head, 1, most);
+            let count = slots.run(head, FULL, most);
             if count > 0 {
                 let end = head.wrapping_add(count as u64);
                 match self.head.compare_exchange_weak(head, end, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => return Some(Draining { ring: self, next: head, end }),
+                    Ok(_) => return Some(Draining { slots, next: head, end }),
                     Err(now) => head = now,
                 }
                 backoff.spin();
@@ -280,21 +263,14 @@ impl<T> Mpmc<T> {
                 head = now;
                 continue;
             }
-            if most == 0 || !self.is_over(head) {
+            if most == 0 || !slots.is_over(head) {
                 return None;
             }
             head = self.step_over(head);
         }
     }
 
-    /// Returns whether the slot's number is past the point where it holds the value of `turn`.
-    #[inline]
-    fn is_over(&self, turn: u64) -> bool {
-        let sequence = self.slot(turn).sequence.load(Ordering::Acquire);
-        sequence.wrapping_sub(turn.wrapping_add(1)) as i64 > 0
-    }
-
-    /// Moves the head past a turn that [is over](Self::is_over), if no other consumer did; returns the next head to
+    /// Moves the head past a turn that [is over](Slots::is_over), if no other consumer did; returns the next head to
     /// try.
     ///
     /// If the head still is at `turn`, no consumer took it, so its producer gave it up.
@@ -314,7 +290,7 @@ impl<T> Drop for Mpmc<T> {
         let tail = self.tail.load(Ordering::Relaxed);
         let mut turn = self.head.load(Ordering::Relaxed);
         while turn != tail {
-            let slot = self.slot(turn);
+            let slot = self.slots().at(turn);
             turn = turn.wrapping_add(1);
             if slot.sequence.load(Ordering::Relaxed) == turn {
                 // SAFETY: the number says that the slot holds a value; `&mut self` says that nobody else will
@@ -331,9 +307,65 @@ impl<T> fmt::Debug for Mpmc<T> {
     }
 }
 
+/// What the number of a slot is ahead of the turn that the slot is free for.
+const FREE: u64 = 0;
+/// What the number of a slot is ahead of the turn whose value it holds.
+const FULL: u64 = 1;
+
+/// The slots of a ring, by turn. A copy of the reference, so that the address and the mask stay in registers where
+/// the compiler would have to load them again after each atomic access through the ring.
+struct Slots<'a, T>(&'a [Slot<T>]);
+
+impl<T> Clone for Slots<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Slots<'_, T> {}
+
+impl<'a, T> Slots<'a, T> {
+    #[inline(always)]
+    fn at(self, turn: u64) -> &'a Slot<T> {
+        let index = turn as usize & (self.0.len() - 1);
+        // SAFETY: the only maker of a ring's slots, `slots`, has checked that their number is a power of two, so the
+        // mask keeps the index below it.
+        unsafe { self.0.get_unchecked(index) }
+    }
+
+    /// Returns the turn that uses the slot of `turn` after it.
+    #[inline(always)]
+    fn next_round(self, turn: u64) -> u64 {
+        turn.wrapping_add(self.0.len() as u64)
+    }
+
+    /// Counts the slots from turn `first` on, up to `most`, that are [`FREE`] or [`FULL`]. A run ends after
+    /// `capacity` slots by itself, because the number of the first slot is then a round behind.
+    #[inline(always)]
+    fn run(self, first: u64, state: u64, most: usize) -> usize {
+        let mut count = 0;
+        while count < most {
+            let turn = first.wrapping_add(count as u64);
+            // Acquire: whoever published the slot is done with its value.
+            if self.at(turn).sequence.load(Ordering::Acquire) != turn.wrapping_add(state) {
+                break;
+            }
+            count += 1;
+        }
+        count
+    }
+
+    /// Returns whether the slot's number is past the point where it holds the value of `turn`.
+    #[inline]
+    fn is_over(self, turn: u64) -> bool {
+        let sequence = self.at(turn).sequence.load(Ordering::Acquire);
+        sequence.wrapping_sub(turn.wrapping_add(FULL)) as i64 > 0
+    }
+}
+
 /// Turns that this producer took from the tail and has not published: it alone may touch their slots.
 struct Filling<'a, T> {
-    ring: &'a Mpmc<T>,
+    slots: Slots<'a, T>,
     next: u64,
     end: u64,
 }
@@ -348,7 +380,7 @@ impl<T> Filling<'_, T> {
     #[inline(always)]
     fn fill(&mut self, value: T) {
         debug_assert_ne!(self.next, self.end);
-        let slot = self.ring.slot(self.next);
+        let slot = self.slots.at(self.next);
         // SAFETY: the slot's number read "free for this turn" with Acquire, so its last consumer is done, and the
         // swap of the tail gave the turn to this producer alone. Nobody reads the value before the store below.
         slot.value.with_mut(|cell| unsafe { (*cell).write(value) });
@@ -362,8 +394,8 @@ impl<T> Drop for Filling<'_, T> {
     #[inline]
     fn drop(&mut self) {
         while self.next != self.end {
-            let over = self.next.wrapping_add(self.ring.slots.len() as u64);
-            self.ring.slot(self.next).sequence.store(over, Ordering::Release);
+            let over = self.slots.next_round(self.next);
+            self.slots.at(self.next).sequence.store(over, Ordering::Release);
             self.next = self.next.wrapping_add(1);
         }
     }
@@ -371,7 +403,7 @@ impl<T> Drop for Filling<'_, T> {
 
 /// Turns that this consumer took from the head and has not emptied: it alone may touch their slots.
 struct Draining<'a, T> {
-    ring: &'a Mpmc<T>,
+    slots: Slots<'a, T>,
     next: u64,
     end: u64,
 }
@@ -386,12 +418,12 @@ impl<T> Draining<'_, T> {
     #[inline(always)]
     fn empty(&mut self) -> T {
         debug_assert_ne!(self.next, self.end);
-        let slot = self.ring.slot(self.next);
+        let slot = self.slots.at(self.next);
         // SAFETY: the slot's number read "holds the value" with Acquire, so the producer's write is visible, and
         // the swap of the head gave the turn to this consumer alone. The store below marks the slot as free before
         // anybody can see it again, so the value is moved out once.
         let value = slot.value.with_mut(|cell| unsafe { (*cell).assume_init_read() });
-        let over = self.next.wrapping_add(self.ring.slots.len() as u64);
+        let over = self.slots.next_round(self.next);
         slot.sequence.store(over, Ordering::Release);
         self.next = self.next.wrapping_add(1);
         value
@@ -405,5 +437,50 @@ impl<T> Drop for Draining<'_, T> {
         while self.next != self.end {
             drop(self.empty());
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_wrap_without_a_seam() {
+        for before in 0..12 {
+            let ring = Mpmc::starting_at(u64::MAX - before, 4).unwrap();
+            let (mut next, mut expected) = (0, 0);
+            for round in 0..8 {
+                let mut make = || {
+                    next += 1;
+                    next - 1
+                };
+                if round == 3 {
+                    // Turns that are given up meet the wrap as well.
+                    let end = ring.tail.load(Ordering::Relaxed).wrapping_add(1);
+                    drop(ring.take_free(1, 1));
+                    assert_eq!(ring.tail.load(Ordering::Relaxed), end);
+                }
+                assert_eq!(ring.push_burst(3, &mut make), 3);
+                assert!((3..=4).contains(&ring.len()));
+                assert_eq!(ring.pop(), Some(expected));
+                ring.pop_burst(3, |value| {
+                    expected += 1;
+                    assert_eq!(value, expected);
+                });
+                expected += 1;
+                assert_eq!(expected, next);
+                assert_eq!(ring.pop(), None);
+                assert!(ring.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn values_across_the_wrap_are_dropped() {
+        let value = alloc::rc::Rc::new(());
+        let ring = Mpmc::starting_at(u64::MAX, 4).unwrap();
+        assert_eq!(ring.push_burst(3, || value.clone()), 3);
+        drop(ring);
+        assert_eq!(alloc::rc::Rc::strong_count(&value), 1);
     }
 }

@@ -44,13 +44,13 @@
 //! counts and nothing else is lost: values not yet taken stay in the ring.
 
 use alloc::boxed::Box;
-use core::{cell::Cell, fmt, marker::PhantomData, mem::MaybeUninit};
+use core::{fmt, mem::MaybeUninit, ops::Deref, ptr::NonNull};
 
 use crossbeam_utils::CachePadded;
 
 pub use super::mpmc::RingError;
 use crate::sync::{
-    Arc, UnsafeCell,
+    UnsafeCell,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -62,15 +62,17 @@ pub fn ring<T>(capacity: usize) -> Result<(Producer<T>, Consumer<T>), RingError>
 /// Makes an empty ring whose positions start at `first`, so that tests can reach the wrap of the counters.
 fn ring_starting_at<T>(first: usize, capacity: usize) -> Result<(Producer<T>, Consumer<T>), RingError> {
     let slots = super::mpmc::slots(capacity, |_| UnsafeCell::new(MaybeUninit::uninit()))?;
-    let shared = Arc::new(Shared {
+    let shared = Box::new(Shared {
         head: CachePadded::new(AtomicUsize::new(first)),
         tail: CachePadded::new(AtomicUsize::new(first)),
         abandoned: AtomicBool::new(false),
         slots,
     });
-    let producer = Producer { shared: shared.clone(), tail: first, head: first, not_sync: PhantomData };
-    let consumer = Consumer { shared, head: first, tail: first, not_sync: PhantomData };
-    Ok((producer, consumer))
+    let shared = NonNull::from(Box::leak(shared));
+    Ok((
+        Producer { shared: Half(shared), tail: first, head: first },
+        Consumer { shared: Half(shared), head: first, tail: first },
+    ))
 }
 
 type Slot<T> = UnsafeCell<MaybeUninit<T>>;
@@ -83,18 +85,13 @@ struct Shared<T> {
     head: CachePadded<AtomicUsize>,
     /// Stored by the producer only.
     tail: CachePadded<AtomicUsize>,
-    /// Set when the first of the two halves is dropped, and read by the other.
+    /// Set when the first of the two halves is dropped; the other reads it, and knows that it is the last one.
     abandoned: AtomicBool,
     slots: Box<[Slot<T>]>,
 }
 
-// SAFETY: each value is moved in by the producer's thread and moved out, or dropped, by one other; no `&T` is given
-// out. The halves see to it that no slot is reached by both at once (see their SAFETY comments).
-unsafe impl<T: Send> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Shared<T> {}
-
 impl<T> Shared<T> {
+    /// Returns the slot of a position.
     #[inline(always)]
     fn slot(&self, position: usize) -> &Slot<T> {
         // SAFETY: the length is a power of two (`slots` checks it), so the mask keeps the index below it.
@@ -114,14 +111,46 @@ impl<T> Drop for Shared<T> {
     }
 }
 
+/// One of the two owners of what is shared; the second to go frees it.
+///
+/// An `Arc` does the same, but the last drop of one relies on a stand-alone fence, which ThreadSanitizer cannot
+/// follow, and the flag is needed anyhow.
+struct Half<T>(NonNull<Shared<T>>);
+
+// SAFETY: each value is moved in by the thread that has the producer and moved out, or dropped, by one other; no `&T`
+// is given out, so `T: Send` is enough. The halves see to it that no slot is used by both at once (see their SAFETY
+// comments), everything else that is shared is atomic or constant, and `Drop` synchronises the two. There is no
+// `Sync`: a half has one owner.
+unsafe impl<T: Send> Send for Half<T> {}
+
+impl<T> Deref for Half<T> {
+    type Target = Shared<T>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Shared<T> {
+        // SAFETY: it came from a `Box` and is freed by the second of two halves to be dropped, so not before this one.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> Drop for Half<T> {
+    fn drop(&mut self) {
+        // Release: the other half, when it sees the flag, also sees all that this one did. Acquire: the reverse, so
+        // that the last one frees the memory after the other's last access.
+        if self.abandoned.swap(true, Ordering::AcqRel) {
+            // SAFETY: it came from a `Box`, and the other half is gone: it set the flag as the last thing it did.
+            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        }
+    }
+}
+
 /// The half that appends. It can be sent to another thread; it cannot be cloned or shared.
 pub struct Producer<T> {
-    shared: Arc<Shared<T>>,
+    shared: Half<T>,
     /// Where the next value goes; at or, inside a burst, ahead of the shared tail.
     tail: usize,
     /// The head as last read: at or behind the shared one.
     head: usize,
-    not_sync: PhantomData<Cell<()>>,
 }
 
 impl<T> Producer<T> {
@@ -203,13 +232,6 @@ impl<T> Producer<T> {
     }
 }
 
-impl<T> Drop for Producer<T> {
-    fn drop(&mut self) {
-        // Release: a consumer that sees the flag also sees the last values.
-        self.shared.abandoned.store(true, Ordering::Release);
-    }
-}
-
 impl<T> fmt::Debug for Producer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer").field("capacity", &self.capacity()).field("len", &self.len()).finish()
@@ -242,12 +264,11 @@ impl<T> Drop for Filling<'_, T> {
 
 /// The half that removes. It can be sent to another thread; it cannot be cloned or shared.
 pub struct Consumer<T> {
-    shared: Arc<Shared<T>>,
+    shared: Half<T>,
     /// The oldest value; at or, inside a burst, ahead of the shared head.
     head: usize,
     /// The tail as last read: at or behind the shared one.
     tail: usize,
-    not_sync: PhantomData<Cell<()>>,
 }
 
 impl<T> Consumer<T> {
@@ -315,12 +336,6 @@ impl<T> Consumer<T> {
     }
 }
 
-impl<T> Drop for Consumer<T> {
-    fn drop(&mut self) {
-        self.shared.abandoned.store(true, Ordering::Release);
-    }
-}
-
 impl<T> fmt::Debug for Consumer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer").field("capacity", &self.capacity()).field("len", &self.len()).finish()
@@ -350,5 +365,41 @@ impl<T> Drop for Draining<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
         self.consumer.shared.head.store(self.consumer.head, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_wrap_without_a_seam() {
+        for before in 0..12 {
+            let (mut producer, mut consumer) = ring_starting_at(usize::MAX - before, 4).unwrap();
+            let (mut next, mut expected) = (0, 0);
+            for _ in 0..8 {
+                let pushed = producer.push_burst(5, || {
+                    next += 1;
+                    next - 1
+                });
+                assert_eq!((pushed, producer.len(), consumer.len()), (4 - (next - pushed - expected), 4, 4));
+                assert_eq!(producer.push(0), Err(0));
+                let popped = consumer.pop_burst(3, |value| {
+                    assert_eq!(value, expected);
+                    expected += 1;
+                });
+                assert_eq!((popped, producer.len(), consumer.len()), (3, 1, 1));
+            }
+        }
+    }
+
+    #[test]
+    fn values_across_the_wrap_are_dropped() {
+        let value = alloc::rc::Rc::new(());
+        let (mut producer, consumer) = ring_starting_at(usize::MAX, 4).unwrap();
+        assert_eq!(producer.push_burst(3, || value.clone()), 3);
+        drop(producer);
+        drop(consumer);
+        assert_eq!(alloc::rc::Rc::strong_count(&value), 1);
     }
 }
