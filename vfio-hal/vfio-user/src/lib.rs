@@ -4,12 +4,22 @@
 //!   and by the vfio-user server alike.
 //! - [`Context`] is what a model is given with each call: DMA, interrupts, doorbells, the time.
 //! - [`Spec`] describes the PCI function: ids, BARs, interrupts, and which registers are doorbells.
+//! - [`Function`] emulates what every such function has: configuration space ([`Config`]) and the MSI-X table
+//!   ([`Msix`]). Whoever plays a device keeps one.
 //!
 //! The crate knows nothing of `vfio-hal` and of drivers.
 #![forbid(unsafe_code)]
 
+mod check;
+pub mod config;
+mod function;
 mod model;
+mod msix;
 mod spec;
 
+pub use check::SpecError;
+pub use config::Config;
+pub use function::{Function, Messages, Signal};
 pub use model::{AccessError, Context, DeviceModel, DmaBus, DmaFault, Doorbells, IrqBus, ResetKind, Work};
+pub use msix::Msix;
 pub use spec::{BarKind, BarSpec, Ids, Spec};

@@ -14,10 +14,22 @@ pub trait DeviceModel: Send {
     fn spec(&self) -> Spec;
 
     /// Reads a register: fills `data` (1, 2, 4 or 8 bytes, little endian) from `offset` of BAR `bar`.
-    fn bar_read(&mut self, cx: &mut Context<'_>, bar: u8, offset: u64, data: &mut [u8]) -> Result<(), AccessError>;
+    fn bar_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        bar: u8,
+        offset: u64,
+        data: &mut [u8],
+    ) -> Result<(), AccessError>;
 
     /// Writes a register: `data` is 1, 2, 4 or 8 bytes, little endian, at `offset` of BAR `bar`.
-    fn bar_write(&mut self, cx: &mut Context<'_>, bar: u8, offset: u64, data: &[u8]) -> Result<(), AccessError>;
+    fn bar_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bar: u8,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), AccessError>;
 
     /// Does a bounded amount of what is pending: fetch descriptors, move packets, fire interrupts.
     fn step(&mut self, cx: &mut Context<'_>) -> Work;
