@@ -72,8 +72,6 @@ pub mod tx {
     pub const IXSM: u64 = 1 << 40;
     /// Insert the layer-4 checksum (POPTS.TXSM).
     pub const TXSM: u64 = 1 << 41;
-    /// Check context: look at the context descriptor (needed for VLE only).
-    pub const CC: u64 = 1 << 39;
     /// Shift of the 18-bit payload length.
     pub const PAYLEN_SHIFT: u32 = 46;
     /// IEEE 1588 time stamp.
@@ -133,7 +131,7 @@ pub struct Advanced;
 impl RxFormat for Advanced {
     const DONE: u64 = rx::DD;
     const END: u64 = rx::EOP;
-    const RARE: u64 = rx::FLM | rx::L4E;
+    const RARE: u64 = rx::FLM | rx::TS | rx::L4E;
 
     #[inline(always)]
     fn len(words: [u64; 2]) -> u32 {
@@ -142,29 +140,26 @@ impl RxFormat for Advanced {
 
     #[inline(always)]
     fn info(words: [u64; 2]) -> RxInfo {
-        /// The bits of the status that mean the same to [`RxFlags`].
-        const KEEP: u64 = rx::VP | rx::L4CS | rx::IPCS | rx::L4E | rx::IPE;
-        RxInfo {
-            flags: RxFlags((words[1] & KEEP) as u32),
-            hash: (words[0] >> rx::HASH_SHIFT) as u32,
-            packet_type: PacketType(words[0] as u16),
-            vlan: (words[1] >> rx::VLAN_SHIFT) as u16,
-        }
+        // The kit's layout is this device's.
+        RxInfo(words)
     }
 
     fn rarity(words: [u64; 2], info: &mut RxInfo) -> u32 {
+        let (mut flags, mut packet_type) = (info.flags(), info.packet_type());
         // Erratum 44: a UDP packet without a checksum (0) is reported as wrong. It may also really be wrong; what is
         // left is that nobody knows.
         if words[1] & rx::L4E != 0 && words[0] & rx::TYPE_UDP != 0 {
-            info.flags = info.flags.without(RxFlags::L4_CHECKED.union(RxFlags::L4_BAD));
+            flags = flags.without(RxFlags::L4_CHECKED.union(RxFlags::L4_BAD));
         }
-        if words[1] & rx::FLM == 0 {
-            return 0;
+        // The time stamp is in registers, not in the packet.
+        flags = flags.without(RxFlags::TIMESTAMP);
+        let mark = info.hash();
+        if words[1] & rx::FLM != 0 {
+            // With a match, the hash field holds the filter's software index.
+            packet_type = PacketType(packet_type.0 & !0xf);
         }
-        info.flags = info.flags.union(RxFlags::FLOW_MATCH);
-        // With a match, the hash field holds the filter's id (software index).
-        info.packet_type = PacketType(info.packet_type.0 & !0xf);
-        info.hash
+        *info = RxInfo::new(flags, packet_type, info.hash(), info.vlan());
+        mark
     }
 }
 
@@ -256,7 +251,7 @@ fn plan(packet: &Packet) -> Result<TxPlan, TxError> {
         return Err(TxError::TooLong { len: total, max: (1 << 18) - 1 });
     }
     if wants(TxFlags::VLAN_INSERT) {
-        first |= u64::from(packet.vlan().unwrap_or(0)) << tx::VLAN_SHIFT;
+        first |= u64::from(packet.tx_vlan().unwrap_or(0)) << tx::VLAN_SHIFT;
         // MACLEN must hold for a VLAN-only context too.
         first |= if first & (0x7f << tx::MACLEN_SHIFT) == 0 { 14 << tx::MACLEN_SHIFT } else { 0 };
         data |= tx::VLE;
@@ -267,7 +262,6 @@ fn plan(packet: &Packet) -> Result<TxPlan, TxError> {
     let context = (first, second) != (0, 0);
     if context {
         second |= tx::DTYP_CONTEXT | tx::DEXT;
-        data |= tx::CC;
     }
     Ok(TxPlan {
         context: context.then_some([first, second]),

@@ -31,6 +31,9 @@ pub enum RingError {
         /// Bytes left.
         left: usize,
     },
+    /// Outputs of an in-place forwarder that do not fit together.
+    #[error("the first output must share the receive ring's descriptors, up to 31 others have as many of their own")]
+    Outputs,
     /// Buffers and ring are mapped in different address spaces.
     #[error("the pool belongs to another IOVA space than the ring: make both in the device's space")]
     ForeignSpace,
@@ -40,7 +43,7 @@ pub enum RingError {
 }
 
 /// Bytes of one descriptor.
-pub const DESCRIPTOR_BYTES: usize = 16;
+const DESCRIPTOR_BYTES: usize = 16;
 
 /// Smallest and largest ring, as the 82599 and 82576 have it (a multiple of 8 there; a power of two here, so
 /// that an index is masked and cannot leave the ring).
@@ -80,7 +83,7 @@ impl RingMemory {
         // SAFETY: the region has `need` bytes from `used` on.
         let base = unsafe { self.region.ptr().add(self.used) }.cast::<Descriptor>();
         self.used += need;
-        let ring = Descriptors { base, mask: size - 1, bus, region: self.region.clone() };
+        let ring = Descriptors { base, mask: size - 1, bus, _region: self.region.clone() };
         ring.clear();
         Ok(ring)
     }
@@ -97,7 +100,7 @@ impl RingMemory {
         let at = unsafe { self.region.ptr().add(self.used) }.cast::<AtomicU64>();
         self.used += BYTES;
         let block = WriteBack { at, _region: self.region.clone() };
-        block.cell().store(0, Ordering::Relaxed);
+        block.clear();
         Ok((block, bus))
     }
 }
@@ -120,6 +123,11 @@ impl WriteBack {
         unsafe { self.at.as_ref() }
     }
 
+    /// Sets it to 0, before a queue is enabled that writes it.
+    pub(super) fn clear(&self) {
+        self.cell().store(0, Ordering::Release);
+    }
+
     /// Returns the low 32 bits with Acquire order.
     #[inline]
     pub fn load(&self) -> u32 {
@@ -136,7 +144,7 @@ pub struct Descriptors {
     base: NonNull<Descriptor>,
     mask: u32,
     bus: BusAddr,
-    region: Arc<Region>,
+    _region: Arc<Region>,
 }
 
 // SAFETY: the descriptors are atomics, in memory that the region keeps alive.
@@ -188,10 +196,16 @@ impl Descriptors {
         }
     }
 
+    /// Returns a pointer to descriptor `index`, masked; those behind it follow up to the ring's end.
+    #[inline(always)]
+    pub(super) fn from(&self, index: u32) -> *const Descriptor {
+        self.at(index)
+    }
+
     /// Returns descriptor `index`, masked.
     #[inline(always)]
     pub(super) fn at(&self, index: u32) -> &Descriptor {
-        // SAFETY: the masked index is below the size, for which there is memory that `region` keeps alive and
+        // SAFETY: the masked index is below the size, for which there is memory that `_region` keeps alive and
         // that is only ever used as atomics; ring memory is aligned to 128 bytes.
         unsafe { self.base.add((index & self.mask) as usize).as_ref() }
     }

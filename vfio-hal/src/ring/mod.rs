@@ -11,11 +11,13 @@
 //! or a pointer.
 
 mod descriptors;
+mod inplace;
 pub mod mpmc;
 mod rx;
 pub mod spsc;
 mod tx;
 
-pub use descriptors::{Descriptors, RingError, RingMemory};
-pub use rx::{RxFormat, RxRing, RxStats};
+pub use descriptors::{Descriptors, RingError, RingMemory, WriteBack};
+pub use inplace::{InPlace, InPlaceFormat, InPlaceStats, Output, Outputs};
+pub use rx::{RxError, RxFormat, RxRing, RxStats};
 pub use tx::{TxError, TxFormat, TxPlan, TxRing, TxStats};

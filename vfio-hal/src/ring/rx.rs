@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::descriptors::{Descriptors, RingError};
 use crate::addr::BusAddr;
 use crate::bar::Doorbell;
-use crate::device::{DeviceError, Lost};
+use crate::device::Lost;
 use crate::dma::pool::{Buf, Burst, Cache, HEADROOM, Head, MAGAZINE, Packet, Pool, RxFlags, RxInfo, TxFlags};
 use crate::dma::{DmaError, Quiesced};
 
@@ -39,6 +39,20 @@ pub trait RxFormat {
         let _ = (words, info);
         0
     }
+}
+
+/// Why a queue gives no packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RxError {
+    /// The device is gone.
+    #[error("the device is gone: it was removed, or the process that served it ended")]
+    Lost,
+    /// The queue is stopped.
+    #[error("the queue is stopped: start it first")]
+    Stopped,
+    /// The cache's pool is not the queue's. Its buffers may not even be mapped for the device.
+    #[error("the cache belongs to another pool than the queue: make it with the queue's pool")]
+    ForeignCache,
 }
 
 /// What a receive ring counted. Written by its owner once per burst, readable by anyone.
@@ -184,15 +198,14 @@ impl<F: RxFormat> RxRing<F> {
     /// returns how many were added. Replacements come from `cache`; without them, packets stay on the ring.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device is gone.
+    /// When there can be none: the device is gone, the queue is stopped, or `cache` is of another pool.
     #[inline]
-    pub fn burst(&mut self, cache: &mut Cache, out: &mut Burst) -> Result<usize, DeviceError> {
-        if self.lost.is_lost() || self.shadow.is_empty() {
-            return self.nothing();
+    pub fn burst(&mut self, cache: &mut Cache, out: &mut Burst) -> Result<usize, RxError> {
+        if self.lost.is_lost() || !self.exposed || cache.shared_ptr() != self.pool.shared_ptr() {
+            return Err(self.why_not());
         }
-        let mut index = self.next;
         let limit = out.room().min(MAGAZINE);
-        if self.ring.at(index)[1].load(Ordering::Relaxed) & F::DONE.to_le() == 0 || limit == 0 {
+        if limit == 0 || !self.is_done(self.next) {
             return Ok(0);
         }
         let fresh = cache.reserve(limit);
@@ -203,52 +216,23 @@ impl<F: RxFormat> RxRing<F> {
         let before = out.len();
         let mut bytes = 0u64;
         let mut left = fresh;
-        // While a packet is being put together nothing equals this, and all descriptors take the slow way.
-        let mut whole = if self.partial.is_some() { u64::MAX } else { F::END };
-        while left != 0 {
-            let cell = self.ring.at(index);
-            let second = u64::from_le(cell[1].load(Ordering::Acquire));
-            if second & F::DONE == 0 {
+        loop {
+            // A packet that is being put together takes the slow way to its end.
+            let run = if self.partial.is_none() { left } else { 0 };
+            let taken = self.run(cache, out, run, &mut bytes);
+            left -= taken;
+            if left == 0 || !self.is_done(self.next) {
                 break;
             }
-            let words = [u64::from_le(cell[0].load(Ordering::Relaxed)), second];
-            // SAFETY: `reserve` said that there are `fresh` packets, and at most as many are taken.
-            let new = unsafe { cache.pop_unchecked() };
-            // SAFETY: the cache owned the packet, and the ring owns it now.
-            let iova = unsafe { new.as_ref() }.iova;
-            cell[0].store((iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
-            cell[1].store(0, Ordering::Release);
-            // SAFETY: `index` is masked, and the shadow is not empty, so it has a place for every descriptor.
-            let old = core::mem::replace(unsafe { self.shadow.get_unchecked_mut(index as usize) }, new);
-            // SAFETY: 1. the ring owned the packet; 2. the device says it is done with it; 3. its place is taken by the
-            // new one, so it has one owner again.
-            let mut buf = unsafe { Buf::from_raw(old) };
-            index = (index + 1) & self.ring.mask();
-            left -= 1;
-            let len = F::len(words);
-            let packet = buf.packet_mut();
-            packet.head = self.head;
-            packet.len = len;
-            if second & (F::END | F::RARE) == whole && len <= self.room {
-                packet.pkt_len = len;
-                let info = F::info(words);
-                packet.rx_flags = info.flags;
-                packet.hash = info.hash;
-                packet.packet_type = info.packet_type;
-                packet.vlan = info.vlan;
-                bytes += u64::from(len);
-                // SAFETY: `limit` was what `out` had room for, and at most one packet is added per descriptor.
-                unsafe { out.push_unchecked(buf) };
-            } else if let Some(buf) = self.join(buf, words) {
-                bytes += u64::from(buf.pkt_len);
-                // SAFETY: as above.
-                unsafe { out.push_unchecked(buf) };
-                whole = F::END;
-            } else {
-                whole = if self.partial.is_some() { u64::MAX } else { F::END };
+            if taken < run || run == 0 {
+                left -= 1;
+                if let Some(buf) = self.take_odd(cache) {
+                    bytes += buf.packet_len() as u64;
+                    // SAFETY: `limit` was what `out` had room for, and at most one packet is added per descriptor.
+                    unsafe { out.push_unchecked(buf) };
+                }
             }
         }
-        self.next = index;
         self.unposted += (fresh - left) as u32;
         if self.unposted >= self.post_at {
             self.post();
@@ -259,9 +243,100 @@ impl<F: RxFormat> RxRing<F> {
         Ok(added)
     }
 
+    /// Returns whether the device is done with descriptor `index`.
+    #[inline(always)]
+    fn is_done(&self, index: u32) -> bool {
+        self.ring.at(index)[1].load(Ordering::Acquire) & F::DONE.to_le() != 0
+    }
+
+    /// Takes up to `limit` whole plain packets; stops at the first descriptor that is not done or not plain, and at
+    /// the ring's end. The caller has reserved as many packets in `cache`, and `out` has as much room.
+    #[inline(always)]
+    fn run(&mut self, cache: &mut Cache, out: &mut Burst, limit: usize, bytes: &mut u64) -> usize {
+        // Everything that the loop needs is in locals: a store to a packet could change a field, for all the compiler
+        // knows, and it would load each of them again for every packet.
+        let first = self.next & self.ring.mask();
+        let limit = limit.min((self.ring.size() - first) as usize);
+        let (head, room) = (self.head, self.room);
+        let descriptors = self.ring.from(first);
+        // SAFETY: `first` is masked, and a ring that is not released has a packet for every descriptor.
+        let shadow = unsafe { self.shadow.as_mut_ptr().add(first as usize) };
+        let (fresh, place) = (cache.top(), out.end());
+        let mut sum = 0;
+        let mut taken = 0;
+        while taken < limit {
+            // SAFETY: `limit` descriptors follow `first` before the ring's end.
+            let cell = unsafe { &*descriptors.add(taken) };
+            let second = u64::from_le(cell[1].load(Ordering::Acquire));
+            let words = [u64::from_le(cell[0].load(Ordering::Relaxed)), second];
+            let len = F::len(words);
+            if second & (F::DONE | F::END | F::RARE) != F::DONE | F::END || len > room {
+                break;
+            }
+            // SAFETY: 1. the caller reserved `limit` packets in the cache, and `fresh` is behind the last; 2. the shadow has
+            // a packet for each of these descriptors; 3. `place` has room for `limit`. The packets are distinct, each has
+            // one owner before and after: what the cache gives, the ring takes, and what the ring gives (the device says
+            // that it is done with it) the burst takes.
+            unsafe {
+                let new = *fresh.sub(taken + 1);
+                let mut old = core::mem::replace(&mut *shadow.add(taken), new);
+                cell[0].store((new.as_ref().iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
+                cell[1].store(0, Ordering::Release);
+                let packet = old.as_mut();
+                packet.head = head;
+                packet.rx = F::info(words);
+                packet.len = len;
+                place.add(taken).write(Buf::from_raw(old));
+            }
+            sum += u64::from(len);
+            taken += 1;
+        }
+        *bytes += sum;
+        self.next = (first + taken as u32) & self.ring.mask();
+        // SAFETY: as many were read out of the cache and written to the burst.
+        unsafe {
+            cache.drop_top(taken);
+            out.grow(taken);
+        }
+        taken
+    }
+
+    /// Takes the next descriptor, which is done, whatever it holds; returns the packet if that is whole with it. The
+    /// caller has reserved a packet in `cache`.
     #[cold]
-    fn nothing(&self) -> Result<usize, DeviceError> {
-        self.lost.check().map(|()| 0)
+    #[inline(never)]
+    fn take_odd(&mut self, cache: &mut Cache) -> Option<Buf> {
+        let index = self.next & self.ring.mask();
+        let words = self.ring.read(index);
+        let new = cache.alloc()?.into_raw();
+        let place = self.shadow.get_mut(index as usize)?;
+        let old = core::mem::replace(place, new);
+        self.renew(index, new);
+        self.next = (index + 1) & self.ring.mask();
+        // SAFETY: the ring owned the packet and its place is taken; the device says that it is done with it.
+        let mut buf = unsafe { Buf::from_raw(old) };
+        let packet = buf.packet_mut();
+        packet.head = self.head;
+        packet.len = F::len(words);
+        self.join(buf, words)
+    }
+
+    /// Writes descriptor `index` for the device to fill `packet`'s buffer.
+    fn renew(&self, index: u32, packet: NonNull<Packet>) {
+        let cell = self.ring.at(index);
+        // SAFETY: the ring owns the packet.
+        let iova = unsafe { packet.as_ref() }.iova;
+        cell[0].store((iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
+        cell[1].store(0, Ordering::Release);
+    }
+
+    #[cold]
+    fn why_not(&self) -> RxError {
+        match (self.lost.is_lost(), self.exposed) {
+            (true, _) => RxError::Lost,
+            (false, false) => RxError::Stopped,
+            (false, true) => RxError::ForeignCache,
+        }
     }
 
     /// Gives renewed descriptors to the device: all but the one before `next`.
@@ -273,8 +348,6 @@ impl<F: RxFormat> RxRing<F> {
 
     /// Takes a descriptor that is not a plain packet: part of a longer one, out of range, or with rare news. Returns
     /// the packet if it is whole.
-    #[cold]
-    #[inline(never)]
     fn join(&mut self, mut buf: Buf, words: [u64; 2]) -> Option<Buf> {
         let end = words[1] & F::END != 0;
         let mut bad = false;
@@ -283,7 +356,6 @@ impl<F: RxFormat> RxRing<F> {
             packet.len = 0;
             bad = true;
         }
-        packet.pkt_len = packet.len;
         let mut info = RxInfo::default();
         let mut mark = 0;
         if end {
@@ -317,11 +389,8 @@ impl<F: RxFormat> RxRing<F> {
             return None;
         }
         let packet = whole.first.packet_mut();
-        packet.rx_flags = info.flags;
-        packet.hash = info.hash;
-        packet.packet_type = info.packet_type;
-        packet.vlan = info.vlan;
-        if info.flags.contains(RxFlags::FLOW_MATCH) {
+        packet.rx = info;
+        if info.flags().contains(RxFlags::FLOW_MATCH) {
             packet.mark = mark;
         }
         Some(whole.first)
@@ -352,11 +421,7 @@ impl<F: RxFormat> RxRing<F> {
             self.shadow = bufs.into_iter().map(Buf::into_raw).collect();
         }
         for (index, packet) in self.shadow.iter().enumerate() {
-            let cell = self.ring.at(index as u32);
-            // SAFETY: the ring owns the packet.
-            let iova = unsafe { packet.as_ref() }.iova;
-            cell[0].store((iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
-            cell[1].store(0, Ordering::Release);
+            self.renew(index as u32, *packet);
         }
         (self.next, self.unposted) = (0, 0);
         Ok(())

@@ -10,13 +10,13 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::descriptors::{Descriptors, RingError};
+use super::descriptors::{Descriptor, Descriptors, RingError};
 use super::rx::count;
 use crate::addr::BusAddr;
 use crate::bar::Doorbell;
 use crate::device::Lost;
 use crate::dma::Quiesced;
-use crate::dma::pool::{Buf, Burst, Cache, MAGAZINE, Packet, Pool, SharedBuf, TxFlags};
+use crate::dma::pool::{Buf, Burst, Cache, HEADROOM, MAGAZINE, Packet, Pool, Shared, SharedBuf, TxFlags};
 
 /// How a device is given transmit descriptors. Word 0 of a data descriptor is the buffer's address, which the kit
 /// writes; word 1 is what these functions make.
@@ -203,6 +203,8 @@ pub struct TxRing<F: TxFormat> {
     /// The context that the device holds.
     context: Option<[u64; 2]>,
     pool: Pool,
+    /// No buffer of the pool is longer than a descriptor can carry.
+    short: bool,
     stats: Arc<TxStats>,
     stopped: bool,
     exposed: bool,
@@ -233,6 +235,7 @@ impl<F: TxFormat> TxRing<F> {
             plain: true,
             context: None,
             pool: pool.clone(),
+            short: u32::from(HEADROOM) + pool.data_room() <= F::MAX_SEGMENT,
             stats: Arc::default(),
             stopped: true,
             exposed: false,
@@ -277,28 +280,28 @@ impl<F: TxFormat> TxRing<F> {
             return Err(self.why_not());
         }
         let want = burst.len();
-        if (self.free as usize) < want + REPORT_EVERY as usize {
-            self.reap(cache);
+        let need = want as u32 + REPORT_EVERY;
+        if self.free < need {
+            self.reap_until(cache, need);
         }
-        let pool = cache.shared_ptr();
-        let own = pool == self.pool.shared_ptr();
-        let mut bytes = 0u64;
+        let fast = self.short && cache.shared_ptr() == self.pool.shared_ptr();
+        let mut bytes = 0;
         let mut error = None;
-        loop {
-            let run = burst.len().min(self.free as usize).min(self.until_report as usize);
-            if run == 0 {
-                break;
-            }
-            let sent = if own { self.run(pool, burst, run, &mut bytes) } else { 0 };
-            if sent < run {
-                match self.post_one(burst) {
-                    Ok(Some(more)) => bytes += more,
-                    Ok(None) => break,
-                    Err(why) => {
-                        error = Some(why);
-                        break;
-                    }
+        if fast {
+            bytes = self.run(burst);
+        }
+        // More than one round: a report or the ring's end lies within, or something is not plain.
+        while !burst.is_empty() && self.free != 0 {
+            match self.post_one(burst) {
+                Ok(Some(more)) => bytes += more,
+                Ok(None) => break,
+                Err(why) => {
+                    error = Some(why);
+                    break;
                 }
+            }
+            if fast {
+                bytes += self.run(burst);
             }
         }
         let sent = want - burst.len();
@@ -307,51 +310,40 @@ impl<F: TxFormat> TxRing<F> {
             count(&self.stats.packets, sent as u64);
             count(&self.stats.bytes, bytes);
         }
-        if sent != want {
-            self.left_over(sent, error)
-        } else {
-            Ok(sent)
-        }
+        if sent == want { Ok(sent) } else { self.left_over(sent, error) }
     }
 
-    /// Writes up to `run` plain packets; stops before the first that is not.
+    /// Sends plain packets from the front of `burst` while there is room; returns their bytes.
     #[inline(always)]
-    fn run(
-        &mut self,
-        pool: NonNull<crate::dma::pool::Shared>,
-        burst: &mut Burst,
-        run: usize,
-        bytes: &mut u64,
-    ) -> usize {
-        let mut index = self.next;
-        let mut sent = 0;
-        let mut last = 0;
-        for buf in burst.as_slice().iter().take(run) {
-            let packet: &Packet = buf;
-            // Wraps for an empty packet, so that one comparison finds both.
-            let fits = packet.len.wrapping_sub(1) < F::MAX_SEGMENT;
-            if packet.pool != pool || packet.head.tx_flags != TxFlags::NONE || !fits {
-                break;
+    fn run(&mut self, burst: &mut Burst) -> u64 {
+        let mut bytes = 0;
+        loop {
+            let first = self.next & self.ring.mask();
+            let ahead = (self.ring.size() - first).min(self.until_report).min(self.free);
+            let run = burst.len().min(ahead as usize);
+            let descriptors = self.ring.from(first);
+            // SAFETY: 1. `first` is masked, and the shadow has a place for every descriptor; 2. `run` descriptors follow
+            // `first` before the ring's end, each with its place in the shadow; 3. the burst holds `run` packets; 4. the
+            // ring owns the packets that were sent, and the burst lets go of them.
+            let (sent, more) = unsafe {
+                let shadow = self.shadow.as_mut_ptr().add(first as usize);
+                let bufs = burst.as_slice().as_ptr();
+                let done = write_plain::<F>(descriptors, shadow, bufs, run, self.pool.shared_ptr());
+                burst.forget_front(done.0);
+                done
+            };
+            bytes += more;
+            self.next = (first + sent as u32) & self.ring.mask();
+            self.free -= sent as u32;
+            self.until_report -= sent as u32;
+            if self.until_report == 0 {
+                // One was sent: `until_report` is never 0 before.
+                self.report(self.ring.read(self.next.wrapping_sub(1))[1]);
             }
-            let cell = self.ring.at(index);
-            last = F::plain(packet.len);
-            cell[0].store((packet.iova + u64::from(packet.head.off)).to_le(), Ordering::Relaxed);
-            cell[1].store(last.to_le(), Ordering::Relaxed);
-            // SAFETY: `index` is masked, and the shadow has a place for every descriptor.
-            unsafe { *self.shadow.get_unchecked_mut(index as usize) = buf.raw().as_ptr() };
-            index = (index + 1) & self.ring.mask();
-            *bytes += u64::from(packet.len);
-            sent += 1;
+            if sent < run || burst.is_empty() || self.free == 0 {
+                return bytes;
+            }
         }
-        // SAFETY: the ring owns the first `sent` packets now.
-        unsafe { burst.forget_front(sent) };
-        self.next = index;
-        self.free -= sent as u32;
-        self.until_report -= sent as u32;
-        if self.until_report == 0 {
-            self.report(last);
-        }
-        sent
     }
 
     /// Asks for a report on the last descriptor, whose word 1 is `word`, and starts a new batch.
@@ -393,7 +385,7 @@ impl<F: TxFormat> TxRing<F> {
         let Some(first) = burst.as_slice().first() else { return Ok(None) };
         let plan = self.check(first)?;
         let Some(context) = self.room_for(first, &plan) else { return Ok(None) };
-        let bytes = u64::from(first.pkt_len);
+        let bytes = first.packet_len() as u64;
         let Some(buf) = burst.take() else { return Ok(None) };
         self.plain &= !context && buf.pool == self.pool.shared_ptr() && buf.next.is_none();
         let mut word = self.context_for(&plan);
@@ -414,9 +406,7 @@ impl<F: TxFormat> TxRing<F> {
             return Err(self.why_not());
         }
         let want = burst.len();
-        if (self.free as usize) < want + REPORT_EVERY as usize {
-            self.reap(cache);
-        }
+        self.reap_until(cache, want as u32 + REPORT_EVERY);
         let mut bytes = 0;
         let mut error = None;
         while let Some(packet) = burst.as_slice().first() {
@@ -431,7 +421,7 @@ impl<F: TxFormat> TxRing<F> {
                 break;
             }
             let Some(shared) = burst.take() else { break };
-            bytes += u64::from(shared.pkt_len);
+            bytes += shared.packet_len() as u64;
             self.plain = false;
             let mut word = self.context_for(&plan);
             for segment in shared.segments() {
@@ -531,12 +521,20 @@ impl<F: TxFormat> TxRing<F> {
         }
     }
 
-    /// Frees what the device reported as sent into `cache`; returns how many descriptors. [`burst`](Self::burst) calls
-    /// it when the ring runs full; call it to get buffers back earlier.
-    #[inline]
+    /// Frees what the device reported as sent into `cache`; returns how many descriptors (DPDK's
+    /// `tx_done_cleanup`). [`burst`](Self::burst) does it by itself when the ring runs full.
     pub fn reap(&mut self, cache: &mut Cache) -> u32 {
         let before = self.free;
-        while let Some(batch) = self.batches.front() {
+        self.reap_until(cache, self.ring.size());
+        self.free - before
+    }
+
+    /// Frees batches that the device reported until `enough` descriptors are free: in steady state one per burst, so
+    /// that buffers come back as fast as they go and the cache neither overflows nor runs dry.
+    #[inline]
+    fn reap_until(&mut self, cache: &mut Cache, enough: u32) {
+        while self.free < enough {
+            let Some(batch) = self.batches.front() else { break };
             if self.ring.at(batch.last)[1].load(Ordering::Acquire) & F::DONE.to_le() == 0 {
                 break;
             }
@@ -555,7 +553,6 @@ impl<F: TxFormat> TxRing<F> {
             self.clean = (batch.last + 1) & self.ring.mask();
             self.free += size;
         }
-        self.free - before
     }
 
     /// Frees what is on `size` descriptors from `first` on, one by one.
@@ -595,6 +592,41 @@ impl<F: TxFormat> TxRing<F> {
             self.clean = (self.clean + 1) & self.ring.mask();
         }
     }
+}
+
+/// Writes the descriptors of up to `run` plain packets of `pool` and remembers them; stops before the first that is
+/// not plain. Returns the packets and their bytes. A function by itself, for its loop needs every register.
+///
+/// # Safety
+/// For each of `run` packets there is a descriptor, a place in `shadow` and an initialised `buf`. The caller takes over
+/// as many packets as are returned.
+#[inline(never)]
+unsafe fn write_plain<F: TxFormat>(
+    descriptors: *const Descriptor,
+    shadow: *mut Slot,
+    bufs: *const Buf,
+    run: usize,
+    pool: NonNull<Shared>,
+) -> (usize, u64) {
+    let (mut sent, mut bytes) = (0, 0);
+    while sent < run {
+        // SAFETY: `sent` is below `run`, for which the caller vouches.
+        unsafe {
+            let packet_ptr = (*bufs.add(sent)).raw();
+            let packet = packet_ptr.as_ref();
+            let len = packet.len;
+            if packet.pool != pool || packet.head.tx_flags != TxFlags::NONE || len == 0 {
+                break;
+            }
+            let cell = &*descriptors.add(sent);
+            cell[0].store((packet.iova + u64::from(packet.head.off)).to_le(), Ordering::Relaxed);
+            cell[1].store(F::plain(len).to_le(), Ordering::Relaxed);
+            shadow.add(sent).write(packet_ptr.as_ptr());
+            bytes += u64::from(len);
+        }
+        sent += 1;
+    }
+    (sent, bytes)
 }
 
 /// Takes what is on a descriptor off it: a packet with one owner, nothing, or a clone, which is let go here.

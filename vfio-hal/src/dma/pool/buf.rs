@@ -8,7 +8,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use super::packet::{Head, HeaderLens, Packet, PacketType, RxFlags, TxFlags};
+use super::packet::{Head, HeaderLens, Packet, RxInfo, TxFlags};
 use super::{HEADROOM, shared};
 use crate::sync::atomic::Ordering;
 
@@ -54,11 +54,9 @@ impl Buf {
     pub(crate) fn renew(&mut self) {
         let packet = self.packet_mut();
         packet.head = Head { off: HEADROOM, port: 0, tx_flags: TxFlags::NONE };
+        packet.rx = RxInfo::default();
         packet.len = 0;
-        packet.pkt_len = 0;
-        packet.rx_flags = RxFlags::default();
-        packet.packet_type = PacketType::default();
-        packet.vlan = 0;
+        packet.tx_vlan = 0;
         packet.vlan_outer = 0;
         packet.mss = 0;
         packet.lens = HeaderLens::default();
@@ -87,7 +85,6 @@ impl Buf {
         packet.head.off = HEADROOM;
         // Fits in 32 bits: `room` is one.
         packet.len = data.len() as u32;
-        packet.pkt_len = packet.len;
         self.data_mut().copy_from_slice(data);
         true
     }
@@ -101,7 +98,7 @@ impl Buf {
         let packet = self.packet_mut();
         packet.head.off -= bytes as u16;
         packet.len += bytes as u32;
-        packet.pkt_len += bytes as u32;
+        packet.chain_len = packet.chain_len.wrapping_add(bytes as u32);
         self.data_mut().get_mut(..bytes)
     }
 
@@ -114,7 +111,6 @@ impl Buf {
         let start = self.len();
         let packet = self.packet_mut();
         packet.len += bytes as u32;
-        packet.pkt_len += bytes as u32;
         self.data_mut().get_mut(start..)
     }
 
@@ -127,7 +123,7 @@ impl Buf {
         let packet = self.packet_mut();
         packet.head.off += bytes as u16;
         packet.len -= bytes as u32;
-        packet.pkt_len -= bytes as u32;
+        packet.chain_len = packet.chain_len.wrapping_sub(bytes as u32);
         true
     }
 
@@ -139,15 +135,16 @@ impl Buf {
         }
         let packet = self.packet_mut();
         packet.len = len as u32;
-        packet.pkt_len = len as u32;
         true
     }
 
     /// Adds `tail` (one or more segments) behind this packet's last segment.
     pub fn chain(&mut self, tail: Buf) {
-        let more = tail.pkt_len;
+        // Fits: a chain is shorter than the pool, whose buffers have less than 2^32 bytes together only by habit, so
+        // saturate.
+        let both = self.packet_len().saturating_add(tail.packet_len());
         let packet = self.packet_mut();
-        packet.pkt_len = packet.pkt_len.saturating_add(more);
+        packet.chain_len = u32::try_from(both).unwrap_or(u32::MAX);
         packet.link(tail);
     }
 
@@ -155,7 +152,6 @@ impl Buf {
     pub fn unchain(&mut self) -> Option<Buf> {
         let packet = self.packet_mut();
         packet.head.tx_flags = packet.head.tx_flags.without(TxFlags::SEGMENTED);
-        packet.pkt_len = packet.len;
         packet.next.take()
     }
 
@@ -194,8 +190,8 @@ impl Buf {
     }
 
     /// Sets the VLAN tag (TCI) to insert, for [`TxFlags::VLAN_INSERT`].
-    pub fn set_vlan(&mut self, tci: u16) {
-        self.packet_mut().vlan = tci;
+    pub fn set_tx_vlan(&mut self, tci: u16) {
+        self.packet_mut().tx_vlan = tci;
     }
 
     /// Sets the outer VLAN tag.

@@ -107,6 +107,22 @@ impl<T> Burst<T> {
         (self.head, self.tail) = (0, len);
     }
 
+    /// Returns a pointer to the place of the next packet; as many follow as [`room`](Self::room) said.
+    #[inline]
+    pub(crate) fn end(&mut self) -> *mut T {
+        // SAFETY: `tail` is at most the number of slots.
+        unsafe { self.slots.as_mut_ptr().cast::<T>().add(self.tail) }
+    }
+
+    /// Takes over `n` packets that the caller has written to [`end`](Self::end).
+    ///
+    /// # Safety
+    /// They are written, and there was room for them.
+    #[inline]
+    pub(crate) unsafe fn grow(&mut self, n: usize) {
+        self.tail += n;
+    }
+
     /// # Safety
     /// `room` must have returned more than 0 since the last push that counted on it.
     #[inline]

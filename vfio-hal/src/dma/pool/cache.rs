@@ -54,7 +54,11 @@ impl Cache {
             return None;
         }
         // SAFETY: `reserve` says that there is one, and the packet leaves the cache for its new owner.
-        let mut buf = unsafe { Buf::from_raw(self.pop_unchecked()) };
+        let mut buf = unsafe {
+            let packet = *self.top().sub(1);
+            self.drop_top(1);
+            Buf::from_raw(packet)
+        };
         buf.renew();
         Some(buf)
     }
@@ -95,13 +99,20 @@ impl Cache {
         self.len.min(n)
     }
 
-    /// # Safety
-    /// The cache must not be empty. The caller owns the packet.
+    /// Returns a pointer behind the last packet; those before it are what [`reserve`](Self::reserve) counted.
     #[inline]
-    pub(crate) unsafe fn pop_unchecked(&mut self) -> NonNull<Packet> {
-        self.len -= 1;
-        // SAFETY: the caller says that there was one: `len` was at least 1, and slots below it are initialised.
-        unsafe { self.slots.get_unchecked(self.len).assume_init() }
+    pub(crate) fn top(&self) -> *const NonNull<Packet> {
+        // SAFETY: `len` is at most the number of slots.
+        unsafe { self.slots.as_ptr().cast::<NonNull<Packet>>().add(self.len) }
+    }
+
+    /// Lets go of the last `n` packets, which the caller has read below [`top`](Self::top) and owns now.
+    ///
+    /// # Safety
+    /// There are at least `n`.
+    #[inline]
+    pub(crate) unsafe fn drop_top(&mut self, n: usize) {
+        self.len -= n;
     }
 
     /// Puts packets in.

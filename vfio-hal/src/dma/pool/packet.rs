@@ -27,16 +27,15 @@ pub struct Packet {
     pub(crate) next: Option<Buf>,
     // Per packet.
     pub(crate) head: Head,
+    pub(crate) rx: RxInfo,
     pub(crate) len: u32,
-    pub(crate) pkt_len: u32,
-    pub(crate) rx_flags: RxFlags,
-    pub(crate) hash: u32,
-    pub(crate) packet_type: PacketType,
-    pub(crate) vlan: u16,
-    pub(crate) vlan_outer: u16,
-    pub(crate) mss: u16,
+    /// All segments together. Only kept where `head.tx_flags` has `SEGMENTED`; else it is `len`.
+    pub(crate) chain_len: u32,
     // Second cache line.
     pub(crate) lens: HeaderLens,
+    pub(crate) mss: u16,
+    pub(crate) tx_vlan: u16,
+    pub(crate) vlan_outer: u16,
     pub(crate) mark: u32,
     pub(crate) timestamp: u64,
     pub(crate) user: u64,
@@ -91,6 +90,15 @@ impl RxFlags {
     pub const L4_BAD: RxFlags = RxFlags(1 << 30);
     /// The IPv4 header checksum is wrong.
     pub const IP_BAD: RxFlags = RxFlags(1 << 31);
+
+    const NAMED: u32 = Self::FLOW_MATCH.0
+        | Self::VLAN_STRIPPED.0
+        | Self::L4_CHECKED.0
+        | Self::IP_CHECKED.0
+        | Self::TIMESTAMP.0
+        | Self::LRO.0
+        | Self::L4_BAD.0
+        | Self::IP_BAD.0;
 
     /// Returns whether all bits of `other` are set.
     pub const fn contains(self, other: RxFlags) -> bool {
@@ -239,17 +247,44 @@ impl PacketType {
     }
 }
 
-/// What a driver reads out of a receive descriptor. `hash` is kept only if the packet type has one.
+/// What a driver reads out of a receive descriptor: two words in the layout of the 82599's advanced write-back
+/// (datasheet 7.1.6.2), because storing them whole is what costs least per packet.
+///
+/// | word | bits | content |
+/// |---|---|---|
+/// | 0 | 15:0 | [`PacketType`], with the RSS type in 3:0 |
+/// | 0 | 63:32 | RSS hash, if the RSS type is not 0 |
+/// | 1 | 31:0 | [`RxFlags`]; bits that have no name there mean nothing |
+/// | 1 | 63:48 | stripped VLAN tag, if [`RxFlags::VLAN_STRIPPED`] |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RxInfo {
-    /// Flags.
-    pub flags: RxFlags,
-    /// RSS hash.
-    pub hash: u32,
-    /// What the parser found.
-    pub packet_type: PacketType,
-    /// The stripped VLAN tag.
-    pub vlan: u16,
+#[repr(transparent)]
+pub struct RxInfo(pub [u64; 2]);
+
+impl RxInfo {
+    /// Puts the words together, for drivers of devices with another layout.
+    pub const fn new(flags: RxFlags, packet_type: PacketType, hash: u32, vlan: u16) -> RxInfo {
+        RxInfo([packet_type.0 as u64 | (hash as u64) << 32, flags.0 as u64 | (vlan as u64) << 48])
+    }
+
+    /// Returns the flags.
+    pub const fn flags(self) -> RxFlags {
+        RxFlags(self.0[1] as u32 & RxFlags::NAMED)
+    }
+
+    /// Returns what the parser found.
+    pub const fn packet_type(self) -> PacketType {
+        PacketType(self.0[0] as u16)
+    }
+
+    /// Returns the hash field, whether it means anything or not.
+    pub const fn hash(self) -> u32 {
+        (self.0[0] >> 32) as u32
+    }
+
+    /// Returns the VLAN field, whether it means anything or not.
+    pub const fn vlan(self) -> u16 {
+        (self.0[1] >> 48) as u16
+    }
 }
 
 impl Packet {
@@ -264,7 +299,8 @@ impl Packet {
     /// Returns the length of the whole packet in bytes, all segments.
     #[inline]
     pub fn packet_len(&self) -> usize {
-        self.pkt_len as usize
+        let segmented = self.head.tx_flags.contains(TxFlags::SEGMENTED);
+        if segmented { self.chain_len as usize } else { self.len as usize }
     }
 
     /// Returns this segment's data.
@@ -298,39 +334,42 @@ impl Packet {
 
     /// Returns what the NIC said on receive.
     pub fn rx_flags(&self) -> RxFlags {
-        self.rx_flags
+        self.rx.flags()
     }
 
     /// Returns the NIC's verdict on the IPv4 header checksum.
     pub fn ip_checksum(&self) -> Verdict {
-        self.rx_flags.verdict(RxFlags::IP_CHECKED, RxFlags::IP_BAD)
+        self.rx_flags().verdict(RxFlags::IP_CHECKED, RxFlags::IP_BAD)
     }
 
     /// Returns the NIC's verdict on the TCP, UDP or SCTP checksum.
     pub fn l4_checksum(&self) -> Verdict {
-        self.rx_flags.verdict(RxFlags::L4_CHECKED, RxFlags::L4_BAD)
+        self.rx_flags().verdict(RxFlags::L4_CHECKED, RxFlags::L4_BAD)
     }
 
     /// Returns the RSS hash, if the NIC computed one.
     pub fn hash(&self) -> Option<u32> {
-        self.packet_type.has_hash().then_some(self.hash)
+        self.packet_type().has_hash().then_some(self.rx.hash())
     }
 
     /// Returns the mark of the flow rule that matched.
     pub fn mark(&self) -> Option<u32> {
-        self.rx_flags.contains(RxFlags::FLOW_MATCH).then_some(self.mark)
+        self.rx_flags().contains(RxFlags::FLOW_MATCH).then_some(self.mark)
     }
 
     /// Returns what the NIC's parser found.
     pub fn packet_type(&self) -> PacketType {
-        self.packet_type
+        self.rx.packet_type()
     }
 
-    /// Returns the VLAN tag (TCI): the stripped one on receive, the one to insert on transmit.
+    /// Returns the VLAN tag (TCI) that the NIC took out on receive.
     pub fn vlan(&self) -> Option<u16> {
-        let there = self.rx_flags.contains(RxFlags::VLAN_STRIPPED)
-            || self.head.tx_flags.contains(TxFlags::VLAN_INSERT);
-        there.then_some(self.vlan)
+        self.rx_flags().contains(RxFlags::VLAN_STRIPPED).then_some(self.rx.vlan())
+    }
+
+    /// Returns the VLAN tag (TCI) that the NIC shall insert on transmit, if asked to.
+    pub fn tx_vlan(&self) -> Option<u16> {
+        self.head.tx_flags.contains(TxFlags::VLAN_INSERT).then_some(self.tx_vlan)
     }
 
     /// Returns the outer VLAN tag of a double-tagged packet, 0 without one.
@@ -340,7 +379,7 @@ impl Packet {
 
     /// Returns the time of arrival in nanoseconds of the NIC's clock, if it took one.
     pub fn timestamp(&self) -> Option<u64> {
-        self.rx_flags.contains(RxFlags::TIMESTAMP).then_some(self.timestamp)
+        self.rx_flags().contains(RxFlags::TIMESTAMP).then_some(self.timestamp)
     }
 
     /// Returns what was asked of the NIC for transmit.

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use core::ptr::NonNull;
 
 use super::buf::Buf;
-use super::packet::{Head, HeaderLens, Packet, PacketType, RxFlags, TxFlags};
+use super::packet::{Head, HeaderLens, Packet, RxInfo, TxFlags};
 use super::{Cache, HEADROOM, MAGAZINE};
 use crate::addr::SpaceId;
 use crate::dma::{DmaError, Region};
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     space: SpaceId,
     leaked: AtomicU32,
     /// Keeps the buffers mapped and in memory.
-    region: Region,
+    _region: Region,
 }
 
 /// A packet at home: owned by nobody but the pool.
@@ -77,7 +77,7 @@ impl Pool {
         let (base, bus) = (region.ptr(), region.bus(0)?);
         let (iova, space) = (bus.iova(), bus.space());
         let room = HEADROOM as u32 + data_room;
-        let shared = Shared { live: AtomicUsize::new(1), home, slab, count, room, space, leaked: AtomicU32::new(0), region };
+        let shared = Shared { live: AtomicUsize::new(1), home, slab, count, room, space, leaked: AtomicU32::new(0), _region: region };
         let shared = NonNull::from(Box::leak(Box::new(shared)));
         for index in 0..count as usize {
             let packet = Packet {
@@ -87,15 +87,13 @@ impl Pool {
                 pool: shared,
                 next: None,
                 head: Head { off: HEADROOM, port: 0, tx_flags: TxFlags::NONE },
+                rx: RxInfo::default(),
                 len: 0,
-                pkt_len: 0,
-                rx_flags: RxFlags::default(),
-                hash: 0,
-                packet_type: PacketType::default(),
-                vlan: 0,
-                vlan_outer: 0,
-                mss: 0,
+                chain_len: 0,
                 lens: HeaderLens::default(),
+                mss: 0,
+                tx_vlan: 0,
+                vlan_outer: 0,
                 mark: 0,
                 timestamp: 0,
                 user: 0,

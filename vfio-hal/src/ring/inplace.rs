@@ -1,0 +1,365 @@
+//! The in-place forwarder: run to completion, nothing allocated.
+//!
+//! One receive ring and one or more transmit rings share buffers, and descriptor `i` of each ring always has
+//! buffer `i`. A received packet is looked at where it lies; what a closure answers is written over
+//! its descriptor, and the transmit ring takes it from there. When every transmit ring is past a descriptor, the
+//! receive ring gets it back. The first transmit ring even shares its descriptors with the receive ring, so
+//! forwarding a packet is one load and one store. (The idea is TinyNF's, OSDI 2020.)
+//!
+//! [`InPlace`] is the engine, [`InPlaceFormat`] the descriptors: a format in which the device leaves the address word
+//! alone. [`RxRing`](super::RxRing) and [`TxRing`](super::TxRing) are the general way, with buffers that leave the ring.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::descriptors::{Descriptors, RingError, WriteBack};
+use super::rx::count;
+use crate::addr::BusAddr;
+use crate::bar::Doorbell;
+use crate::device::{DeviceError, Lost};
+use crate::dma::{Quiesced, Region};
+
+/// Descriptors that can be received and sent from the same place. The device reports how far it has sent by writing
+/// its head to memory, and never changes word 0.
+pub trait InPlaceFormat {
+    /// The bits of word 1 that a received whole packet has: done and end.
+    const RECEIVED: u64;
+    /// The bit of [`RECEIVED`](Self::RECEIVED) that says done.
+    const DONE: u64;
+    /// The mask of the length, in the lowest bits of word 1 both ways.
+    const LENGTH: u64;
+    /// What word 1 has besides the length to send a packet. With length 0 the device skips the descriptor.
+    const SEND: u64;
+    /// The bit of word 1 that asks the device to write its head back.
+    const REPORT: u64;
+}
+
+/// What to do with a packet: bit n sends it on output n. No bit drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outputs(pub u32);
+
+impl Outputs {
+    /// No output.
+    pub const DROP: Outputs = Outputs(0);
+    /// The first output.
+    pub const FIRST: Outputs = Outputs(1);
+
+    /// Returns all of the first `count` outputs.
+    pub const fn all(count: u32) -> Outputs {
+        Outputs(if count >= 32 { u32::MAX } else { (1 << count) - 1 })
+    }
+}
+
+/// One transmit ring of a forwarder.
+pub struct Output {
+    /// Its descriptors; the first output shares the receive ring's and has none of its own.
+    ring: Option<Descriptors>,
+    tail: Doorbell,
+    head: WriteBack,
+}
+
+impl Output {
+    /// Describes the first output, which shares the receive ring's descriptors.
+    pub fn shared(tail: Doorbell, head: WriteBack) -> Output {
+        Output { ring: None, tail, head }
+    }
+
+    /// Describes a further output with its own descriptors, as many as the receive ring has.
+    pub fn own(ring: Descriptors, tail: Doorbell, head: WriteBack) -> Output {
+        Output { ring: Some(ring), tail, head }
+    }
+}
+
+/// What a forwarder counted. Written by its owner once per burst, readable by anyone.
+#[derive(Debug, Default)]
+pub struct InPlaceStats {
+    received: AtomicU64,
+    bytes: AtomicU64,
+    dropped: AtomicU64,
+    malformed: AtomicU64,
+}
+
+impl InPlaceStats {
+    /// Returns the packets shown to the closure.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Returns their bytes, without the frame check sequence.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the packets that the closure sent nowhere.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Returns descriptors with an impossible length, or parts of a packet longer than a buffer; sent nowhere.
+    pub fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+}
+
+/// How many packets one [`InPlace::forward`] takes at most, and how often the device writes its head back.
+const BATCH: u32 = 32;
+
+/// The receive ring gets descriptors back in steps of this many.
+const RECYCLE: u32 = 64;
+
+/// Forwards packets from one receive ring to transmit rings, in place.
+///
+/// Dropped while the device may still use it (no [`Quiesced`] was shown), it leaks its buffers, and the space counts
+/// them.
+pub struct InPlace<F: InPlaceFormat> {
+    ring: Descriptors,
+    tail: Doorbell,
+    outputs: Box<[Output]>,
+    buffers: Arc<Region>,
+    start: NonNull<u8>,
+    stride: u32,
+    /// What the device was told to fill of a buffer, in bytes.
+    room: u32,
+    lost: Lost,
+    /// The next descriptor to be received.
+    next: u32,
+    /// The oldest descriptor that is with the transmit rings.
+    clean: u32,
+    stats: Arc<InPlaceStats>,
+    running: bool,
+    format: PhantomData<fn() -> F>,
+}
+
+// SAFETY: the buffers are reached through this value alone, and by the device.
+unsafe impl<F: InPlaceFormat> Send for InPlace<F> {}
+
+impl<F: InPlaceFormat> InPlace<F> {
+    /// Puts `buffers` (as many as there are descriptors, `stride` bytes apart, of which the device may fill `room`) on the
+    /// rings. The device does not have them yet: write bases, lengths and write-back addresses, enable the queues, then
+    /// call [`start`](Self::start).
+    pub fn new(
+        ring: Descriptors,
+        tail: Doorbell,
+        outputs: Vec<Output>,
+        buffers: Region,
+        stride: u32,
+        room: u32,
+        lost: Lost,
+    ) -> Result<InPlace<F>, RingError> {
+        let need = stride as usize * ring.size() as usize;
+        let left = buffers.len();
+        if room > stride || need > left || room == 0 {
+            return Err(RingError::NoRoom { need: need.max(room as usize), left });
+        }
+        let foreign = |output: &Output| output.ring.as_ref().is_some_and(|own| own.space() != ring.space());
+        if buffers.space_id() != ring.space() || outputs.iter().any(foreign) {
+            return Err(RingError::ForeignSpace);
+        }
+        let size = |output: &Output| output.ring.as_ref().is_none_or(|own| own.size() == ring.size());
+        let first_shares = outputs.first().is_some_and(|first| first.ring.is_none());
+        let others_own = outputs.iter().skip(1).all(|output| output.ring.is_some());
+        if !first_shares || !others_own || !outputs.iter().all(size) || outputs.len() > 32 {
+            return Err(RingError::Outputs);
+        }
+        let start = buffers.ptr();
+        let forwarder = InPlace {
+            ring,
+            tail,
+            outputs: outputs.into_boxed_slice(),
+            start,
+            buffers: Arc::new(buffers),
+            stride,
+            room,
+            lost,
+            next: 0,
+            clean: 0,
+            stats: Arc::default(),
+            running: false,
+            format: PhantomData,
+        };
+        forwarder.write_all()?;
+        Ok(forwarder)
+    }
+
+    /// Returns the address and length in bytes of the receive ring and the first output.
+    pub fn bus(&self) -> (BusAddr, u32) {
+        (self.ring.bus(), self.ring.bytes())
+    }
+
+    /// Returns the address and length in bytes of output `index`.
+    pub fn output_bus(&self, index: usize) -> Option<(BusAddr, u32)> {
+        let output = self.outputs.get(index)?;
+        let ring = output.ring.as_ref().unwrap_or(&self.ring);
+        Some((ring.bus(), ring.bytes()))
+    }
+
+    /// Returns the number of descriptors.
+    pub fn size(&self) -> u32 {
+        self.ring.size()
+    }
+
+    /// Returns the counters, to be read by anyone.
+    pub fn stats(&self) -> Arc<InPlaceStats> {
+        self.stats.clone()
+    }
+
+    /// Gives the receive ring to the device, which has enabled all queues.
+    pub fn start(&mut self) {
+        self.running = true;
+        self.tail.ring(self.ring.mask());
+    }
+
+    /// Shows received packets to `decide`, at most 32, and sends each where it says. Returns how many.
+    ///
+    /// # Errors
+    /// [`DeviceError::Lost`] when the device is gone.
+    #[inline(always)]
+    pub fn forward(&mut self, mut decide: impl FnMut(&mut [u8]) -> Outputs) -> Result<usize, DeviceError> {
+        if self.lost.is_lost() || !self.running {
+            return self.nothing();
+        }
+        let one = self.outputs.len() == 1;
+        let first = self.next;
+        // Up to the ring's end; a batch that would wrap is taken in two calls.
+        let limit = BATCH.min(self.ring.size() - first);
+        let (room, stride) = (u64::from(self.room), self.stride as usize);
+        let descriptors = self.ring.from(first);
+        // SAFETY: `first` is below the size, and there is a buffer for every descriptor.
+        let mut data = unsafe { self.start.as_ptr().add(first as usize * stride) };
+        let (mut taken, mut bytes, mut dropped) = (0u32, 0u64, 0u64);
+        while taken < limit {
+            // SAFETY: `limit` descriptors follow `first` before the ring's end.
+            let cell = unsafe { &*descriptors.add(taken as usize) };
+            let word = u64::from_le(cell[1].load(Ordering::Acquire));
+            if word & F::DONE == 0 {
+                break;
+            }
+            let mut len = word & F::LENGTH;
+            let outputs = if word & F::RECEIVED == F::RECEIVED && len <= room {
+                // SAFETY: 1. buffer `first + taken` starts here and has `stride >= room >= len` bytes in the region that this
+                // value owns; 2. the device says that it is done with it, and gets it back only behind this borrow.
+                decide(unsafe { core::slice::from_raw_parts_mut(data, len as usize) })
+            } else {
+                self.malformed()
+            };
+            bytes += len;
+            dropped += u64::from(outputs == Outputs::DROP);
+            let all = len;
+            if outputs.0 & 1 == 0 {
+                len = 0;
+            }
+            cell[1].store((len | F::SEND).to_le(), Ordering::Relaxed);
+            if !one {
+                self.send_others(first + taken, all, outputs);
+            }
+            // SAFETY: at most one past the last buffer, which ends inside of the region or at its end.
+            data = unsafe { data.add(stride) };
+            taken += 1;
+        }
+        if taken != 0 {
+            self.post(taken, bytes, dropped);
+        }
+        if taken < limit || (self.next & (RECYCLE - 1)) < BATCH {
+            self.recycle();
+        }
+        Ok(taken as usize)
+    }
+
+    #[cold]
+    fn nothing(&self) -> Result<usize, DeviceError> {
+        self.lost.check().map(|()| 0)
+    }
+
+    #[cold]
+    fn malformed(&self) -> Outputs {
+        count(&self.stats.malformed, 1);
+        Outputs::DROP
+    }
+
+    /// Writes the descriptor of every output but the first.
+    #[inline(never)]
+    fn send_others(&self, index: u32, len: u64, outputs: Outputs) {
+        for (number, output) in self.outputs.iter().enumerate().skip(1) {
+            let send = outputs.0 >> number & 1 != 0;
+            let word = if send { len | F::SEND } else { F::SEND };
+            let report = if index & (BATCH - 1) == BATCH - 1 { F::REPORT } else { 0 };
+            if let Some(ring) = &output.ring {
+                ring.at(index)[1].store((word | report).to_le(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Gives `taken` descriptors to the outputs.
+    #[inline]
+    fn post(&mut self, taken: u32, bytes: u64, dropped: u64) {
+        let before = self.next;
+        self.next = (before + taken) & self.ring.mask();
+        // A report is due on each last descriptor of 32. At most one of them lies in this batch.
+        let report = before | (BATCH - 1);
+        if report < before + taken {
+            let cell = &self.ring.at(report)[1];
+            cell.store(cell.load(Ordering::Relaxed) | F::REPORT.to_le(), Ordering::Relaxed);
+        }
+        for output in &self.outputs {
+            output.tail.ring(self.next);
+        }
+        count(&self.stats.received, taken.into());
+        count(&self.stats.bytes, bytes);
+        count(&self.stats.dropped, dropped);
+    }
+
+    /// Gives descriptors that every output is past back to the receive ring, in steps. Called also when nothing was
+    /// received: after a pause all descriptors are with the outputs, and only this brings the first one back.
+    #[inline]
+    fn recycle(&mut self) {
+        let mask = self.ring.mask();
+        let out = self.next.wrapping_sub(self.clean) & mask;
+        let mut past = out;
+        for output in &self.outputs {
+            // What the device wrote is cut to the ring, and counts only as far as descriptors are out.
+            let done = output.head.load().wrapping_sub(self.clean) & mask;
+            past = past.min(done);
+        }
+        // Near the end of what is out, a smaller step than usual must do, or the ring could run dry for good.
+        if past >= RECYCLE || (past != 0 && out >= self.ring.size() - RECYCLE) {
+            self.clean = (self.clean + past) & mask;
+            self.tail.ring(self.clean.wrapping_sub(1) & mask);
+        }
+    }
+
+    fn write_all(&self) -> Result<(), RingError> {
+        for output in &self.outputs {
+            output.head.clear();
+        }
+        for index in 0..self.ring.size() {
+            let bus = self.buffers.bus(u64::from(index) * u64::from(self.stride))?;
+            let rings = core::iter::once(&self.ring).chain(self.outputs.iter().filter_map(|output| output.ring.as_ref()));
+            for ring in rings {
+                let cell = ring.at(index);
+                cell[0].store(bus.iova().0.to_le(), Ordering::Relaxed);
+                cell[1].store(0, Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts over at the first descriptor, for queues that are to be enabled again. What was not sent is lost.
+    pub fn restart(&mut self, _stopped: &Quiesced) -> Result<(), RingError> {
+        self.running = false;
+        (self.next, self.clean) = (0, 0);
+        self.write_all()
+    }
+
+    /// Ends the forwarder and frees its buffers.
+    pub fn release(mut self, stopped: &Quiesced) -> Result<(), RingError> {
+        self.running = false;
+        let buffers = self.buffers.clone();
+        drop(self);
+        Region::release_shared(buffers, stopped)?;
+        Ok(())
+    }
+}
