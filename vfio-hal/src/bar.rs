@@ -125,6 +125,11 @@ impl Bar {
         Ok(())
     }
 
+    /// Checks once that a window holds the register at `offset`, so that accesses to it cannot fail.
+    pub fn check(&self, offset: u64, width: Width) -> Result<(), DeviceError> {
+        self.find(offset, width).map(|_| ())
+    }
+
     /// Reads one register. All ones when the device is gone.
     pub fn read(&self, offset: u64, width: Width) -> Result<u64, DeviceError> {
         let value = match self.find(offset, width)? {

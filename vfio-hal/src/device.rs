@@ -11,6 +11,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::addr::Iova;
 use crate::bar::Bar;
 use crate::dma::Dma;
 use crate::irq::Irqs;
@@ -114,6 +115,22 @@ pub enum DeviceError {
     /// A bus address of one address space for a device that is in another.
     #[error("that memory belongs to another IOVA space than the device: allocate it from the device's space")]
     ForeignSpace,
+    /// A bus address register before anyone said which address space the device is in.
+    #[error("{register} takes a bus address, but its block is bound to no IOVA space: bind it to the device's first")]
+    Unbound {
+        /// The register's name.
+        register: &'static str,
+    },
+    /// A bus address that the register cannot hold.
+    #[error("{register} cannot hold the address {iova}: it must be a multiple of {align} and fit the register")]
+    BusAlign {
+        /// The register's name.
+        register: &'static str,
+        /// The address.
+        iova: Iova,
+        /// What it must be a multiple of, in bytes.
+        align: u64,
+    },
     /// The device did not do in time what it must.
     #[error("the device did not finish '{what}' within {millis} ms: reset it, and if that fails, power-cycle it")]
     Timeout {

@@ -12,6 +12,8 @@ pub mod device;
 pub mod dma;
 pub mod irq;
 mod mmio;
+pub mod poll;
+pub mod regs;
 pub mod ring;
 mod sync;
 
