@@ -5,4 +5,7 @@
 extern crate alloc;
 
 pub mod desc;
+mod hw;
 pub mod regs;
+
+pub use hw::{Chip, MODELS, Media, Model, VENDOR};
