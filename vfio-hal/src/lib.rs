@@ -5,6 +5,8 @@
 extern crate alloc;
 
 pub mod addr;
+#[cfg(feature = "std")]
+pub mod backend;
 pub mod bar;
 pub mod barrier;
 pub mod clock;
@@ -12,6 +14,7 @@ pub mod device;
 pub mod dma;
 pub mod irq;
 mod mmio;
+pub mod pmd;
 pub mod poll;
 pub mod regs;
 pub mod ring;

@@ -47,13 +47,13 @@ pub const PAGE_1G: u64 = 1 << 30;
 /// 3. Until then, nobody else reads or writes them, other than atomically.
 /// 4. The page behind a byte never changes: nothing is unmapped, remapped, moved or punched out.
 /// 5. If [`backing`](Self::backing) answers, the file holds the same bytes from the given offset on.
+// Memory of no bytes does not exist, so there is no `is_empty`.
+#[allow(clippy::len_without_is_empty)]
 pub unsafe trait Memory: Send + Sync {
     /// Returns the first byte.
     fn ptr(&self) -> NonNull<u8>;
 
     /// Returns the length in bytes.
-    // Memory of no bytes does not exist, so there is no `is_empty`.
-    #[allow(clippy::len_without_is_empty)]
     fn len(&self) -> usize;
 
     /// Returns the size in bytes of the pages that hold the memory, each physically contiguous.

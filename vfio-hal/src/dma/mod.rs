@@ -15,6 +15,8 @@ pub mod pool;
 mod region;
 mod space;
 
+#[cfg(feature = "std")]
+pub(crate) use copy::{copy_in, copy_out};
 pub use error::DmaError;
 pub use memory::Memory;
 pub use region::{Region, RegionOptions};

@@ -1,0 +1,7 @@
+//! What can be behind a [`Device`](crate::Device).
+//!
+//! - [`local`]: a device model in this process.
+//!
+//! Backends differ only in how they are opened. Drivers know none of them.
+
+pub mod local;
