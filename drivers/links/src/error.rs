@@ -8,8 +8,8 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::PcapError;
-use crate::text::Text;
+use crate::text::Word;
+use crate::{GeneratorError, PcapError};
 
 /// An error number of the operating system, shown with its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub enum LinkError {
     )]
     BadInterfaceName {
         /// The name given.
-        name: Text,
+        name: Word,
     },
     /// Creating a TAP interface was refused.
     #[error(
@@ -46,7 +46,7 @@ pub enum LinkError {
     )]
     TapNotPermitted {
         /// The interface.
-        name: Text,
+        name: Word,
     },
     /// The kernel has no TUN/TAP driver here.
     #[error(
@@ -57,7 +57,7 @@ pub enum LinkError {
     #[error("TAP {name} is held by another process: stop it, or choose another name")]
     TapInUse {
         /// The interface.
-        name: Text,
+        name: Word,
     },
     /// The interface is there, but it is no TAP interface.
     #[error(
@@ -65,7 +65,7 @@ pub enum LinkError {
     )]
     NotTap {
         /// The interface.
-        name: Text,
+        name: Word,
     },
     /// Raw packet sockets are refused.
     #[error(
@@ -73,13 +73,13 @@ pub enum LinkError {
     )]
     PacketSocketNotPermitted {
         /// The interface.
-        name: Text,
+        name: Word,
     },
     /// There is no such interface.
     #[error("there is no interface {name} in this network namespace: \"ip link\" lists those there are")]
     NoInterface {
         /// The interface.
-        name: Text,
+        name: Word,
     },
     /// The interface does not carry Ethernet.
     #[error(
@@ -87,7 +87,7 @@ pub enum LinkError {
     )]
     NotEthernet {
         /// The interface.
-        name: Text,
+        name: Word,
         /// Its `ARPHRD_*` number.
         hardware: u16,
     },
@@ -95,7 +95,7 @@ pub enum LinkError {
     #[error("interface {name} was removed: open the link again when it is back")]
     InterfaceGone {
         /// The interface.
-        name: Text,
+        name: Word,
     },
     /// A system call failed for a reason that has no variant of its own.
     #[error("{call} on {name} failed: {errno}")]
@@ -103,11 +103,14 @@ pub enum LinkError {
         /// The operation.
         call: &'static str,
         /// The interface.
-        name: Text,
+        name: Word,
         /// The kernel's answer.
         errno: Errno,
     },
     /// A capture file.
     #[error(transparent)]
     Pcap(#[from] PcapError),
+    /// A generator.
+    #[error(transparent)]
+    Generator(#[from] GeneratorError),
 }

@@ -35,7 +35,7 @@
 //! | joins a source and a drain | [`split()`] |
 //! | spoils, counts or captures another | [`Impair`], [`Meter`], [`Tee`] |
 //!
-//! [`Spec`] reads all of them from a command line.
+//! [`Spec`] reads all of them from a command line, [`PatchPanel`] opens what it read.
 //!
 //! Everything is driven by the caller's calls and clock ([`Nanos`]); no link has a thread. Counts are read through a
 //! [`Watch`] from wherever the tool sits. Linux only, as the kit is.
@@ -44,14 +44,14 @@
 mod counters;
 mod error;
 mod impair;
-//mod kernel;
+mod kernel;
 mod link;
 mod loopback;
 mod meter;
 mod pair;
 mod pcap;
 mod queue;
-//mod spec;
+mod spec;
 mod split;
 mod text;
 mod traffic;
@@ -59,15 +59,15 @@ mod traffic;
 pub use counters::{Counts, Impairments, KernelDrops, Traffic, Verdict, Watch};
 pub use error::{Errno, LinkError};
 pub use impair::{Faults, Impair, ImpairConfig, PauseCycle, PauseSwitch, Probability};
-//pub use kernel::{PacketSocket, PacketSocketConfig, Tap, TapConfig};
+pub use kernel::{PacketSocket, PacketSocketConfig, Tap, TapConfig};
 pub use link::{Link, LinkStatus, Nanos, Sent};
 pub use loopback::Loopback;
 pub use meter::Meter;
 pub use pair::{PairEnd, pair};
 pub use pcap::{CaptureFormat, Epoch, PcapError, PcapSink, PcapSource, Replay, Tee};
-//pub use spec::{Spec, SpecError};
+pub use spec::{Accepted, Kind, Opened, PatchPanel, Spec, SpecError, Vdev};
 pub use split::{Split, split};
-pub use text::Text;
+pub use text::{PathEnd, Text, Word};
 pub use traffic::{
     Checker, FrameSize, Generator, GeneratorConfig, GeneratorError, MAX_FRAME_SIZE, MIN_FRAME_SIZE, Sink,
 };

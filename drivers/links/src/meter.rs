@@ -1,7 +1,7 @@
 //! A counter in the wire.
 //!
 //! Key types: [`Meter`].
-//! Neighbours: wraps any [`Link`]; [`Spec::open`](crate::Spec::open) puts one next to the MAC, so that a tool can
+//! Neighbours: wraps any [`Link`]; [`PatchPanel`](crate::PatchPanel) puts one next to the MAC, so that a tool can
 //! balance what the wire carried against what the driver says.
 
 use crate::counters::{Live, add};

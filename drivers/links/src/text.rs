@@ -7,44 +7,51 @@
 
 use core::fmt;
 
-const CAPACITY: usize = 63;
 const ELLIPSIS: &str = "…";
 
-/// Up to 63 bytes of UTF-8, held inline. What is longer loses its start or its end, and an ellipsis says so.
+/// A word or a name: the name of an interface fits.
+pub type Word = Text<23>;
+/// The end of a path.
+pub type PathEnd = Text<63>;
+
+/// Up to `N` (3 to 255) bytes of UTF-8, held inline. What is longer loses its start or its end, and an ellipsis says
+/// so.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Text {
+pub struct Text<const N: usize> {
     len: u8,
-    bytes: [u8; CAPACITY],
+    bytes: [u8; N],
 }
 
-impl Text {
+impl<const N: usize> Text<N> {
+    const IN_RANGE: () = assert!(N >= ELLIPSIS.len() && N <= u8::MAX as usize);
+
     /// Keeps the start: right for names, keys and values.
-    pub fn head(text: &str) -> Text {
-        if text.len() <= CAPACITY {
-            return Text::concat("", text);
+    pub fn head(text: &str) -> Self {
+        if text.len() <= N {
+            return Self::concat("", text);
         }
-        let mut end = CAPACITY - ELLIPSIS.len();
+        let mut end = N - ELLIPSIS.len();
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        Text::concat(&text[..end], ELLIPSIS)
+        Self::concat(&text[..end], ELLIPSIS)
     }
 
     /// Keeps the end: right for paths, whose last component says most.
-    pub fn tail(text: &str) -> Text {
-        if text.len() <= CAPACITY {
-            return Text::concat("", text);
+    pub fn tail(text: &str) -> Self {
+        if text.len() <= N {
+            return Self::concat("", text);
         }
-        let mut start = text.len() - (CAPACITY - ELLIPSIS.len());
+        let mut start = text.len() - (N - ELLIPSIS.len());
         while !text.is_char_boundary(start) {
             start += 1;
         }
-        Text::concat(ELLIPSIS, &text[start..])
+        Self::concat(ELLIPSIS, &text[start..])
     }
 
     /// The end of a path.
-    pub fn path(path: &std::path::Path) -> Text {
-        Text::tail(&path.to_string_lossy())
+    pub fn path(path: &std::path::Path) -> Self {
+        Self::tail(&path.to_string_lossy())
     }
 
     /// The text.
@@ -53,8 +60,9 @@ impl Text {
         core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or("")
     }
 
-    fn concat(a: &str, b: &str) -> Text {
-        let mut bytes = [0; CAPACITY];
+    fn concat(a: &str, b: &str) -> Self {
+        let () = Self::IN_RANGE;
+        let mut bytes = [0; N];
         let joined = a.bytes().chain(b.bytes());
         let mut len = 0;
         for (slot, byte) in bytes.iter_mut().zip(joined) {
@@ -65,13 +73,13 @@ impl Text {
     }
 }
 
-impl fmt::Display for Text {
+impl<const N: usize> fmt::Display for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl fmt::Debug for Text {
+impl<const N: usize> fmt::Debug for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }
@@ -84,8 +92,8 @@ mod tests {
     #[test]
     fn what_fits_is_kept_whole() {
         for text in ["", "eth0", &"x".repeat(63)] {
-            assert_eq!(Text::head(text).as_str(), text);
-            assert_eq!(Text::tail(text).as_str(), text);
+            assert_eq!(PathEnd::head(text).as_str(), text);
+            assert_eq!(PathEnd::tail(text).as_str(), text);
         }
     }
 
@@ -93,8 +101,8 @@ mod tests {
     fn what_does_not_fit_says_so_and_stays_utf8() {
         // Two-byte characters, so that one of the two cuts falls inside a character.
         let long = format!("a{}b", "é".repeat(60));
-        let head = Text::head(&long);
-        let tail = Text::tail(&long);
+        let head = PathEnd::head(&long);
+        let tail = PathEnd::tail(&long);
         assert!(head.as_str().starts_with("aé") && head.as_str().ends_with('…'), "{head}");
         assert!(tail.as_str().starts_with('…') && tail.as_str().ends_with("éb"), "{tail}");
         assert!(head.as_str().len() <= 63 && tail.as_str().len() <= 63);

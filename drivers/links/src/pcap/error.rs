@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 use crate::Errno;
-use crate::text::Text;
+use crate::text::PathEnd;
 
 /// Why a capture cannot be played or written. Frames are counted from 1, as Wireshark does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -17,7 +17,7 @@ pub enum PcapError {
         /// open, read, create or write.
         call: &'static str,
         /// The file.
-        path: Text,
+        path: PathEnd,
         /// Why.
         errno: Errno,
     },
@@ -27,13 +27,13 @@ pub enum PcapError {
     )]
     NotAFile {
         /// The file.
-        path: Text,
+        path: PathEnd,
     },
     /// The first bytes belong to another format, or there are none.
     #[error("{path} is no pcap or pcapng file: capture with \"tcpdump -w\", unpack it if it is compressed")]
     NotACapture {
         /// The file.
-        path: Text,
+        path: PathEnd,
     },
     /// The file ends within a record.
     #[error(
@@ -42,7 +42,7 @@ pub enum PcapError {
     )]
     Truncated {
         /// The file.
-        path: Text,
+        path: PathEnd,
         /// Whole frames before.
         frames: u64,
         /// Where the broken record starts.
@@ -54,7 +54,7 @@ pub enum PcapError {
     )]
     Damaged {
         /// The file.
-        path: Text,
+        path: PathEnd,
         /// Whole frames before.
         frames: u64,
         /// Where the bad record starts.
@@ -64,7 +64,7 @@ pub enum PcapError {
     #[error("capture {path} uses obsolete packet blocks: convert it with \"editcap -F pcap IN OUT\"")]
     Obsolete {
         /// The file.
-        path: Text,
+        path: PathEnd,
     },
     /// Frames of another kind of network.
     #[error(
@@ -72,7 +72,7 @@ pub enum PcapError {
     )]
     NotEthernet {
         /// The file.
-        path: Text,
+        path: PathEnd,
         /// Its LINKTYPE number.
         link_type: u32,
     },
@@ -83,7 +83,7 @@ pub enum PcapError {
     )]
     Cut {
         /// The file.
-        path: Text,
+        path: PathEnd,
         /// Which frame.
         frame: u64,
         /// Bytes that were kept.

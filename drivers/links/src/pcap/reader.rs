@@ -11,7 +11,7 @@ use pcap_parser::{Block, IDB_MAGIC, PcapBlockOwned, PcapError as ParseError, cre
 
 use super::PcapError;
 use crate::Errno;
-use crate::text::Text;
+use crate::text::PathEnd;
 
 const BUFFER: usize = 256 << 10;
 /// No Ethernet frame and no sane block of metadata is larger: such a length is a damaged one.
@@ -62,7 +62,7 @@ impl CaptureClock {
 }
 
 pub(super) struct CaptureReader {
-    path: Text,
+    path: PathEnd,
     parser: Box<dyn PcapReaderIterator + Send>,
     interfaces: Vec<Interface>,
     frames: u64,
@@ -76,7 +76,7 @@ enum Found {
 
 impl CaptureReader {
     pub(super) fn open(path: &Path) -> Result<CaptureReader, PcapError> {
-        let name = Text::path(path);
+        let name = PathEnd::path(path);
         let failed =
             |error: std::io::Error| PcapError::File { call: "open", path: name, errno: (&error).into() };
         // Asked before opening: to open a pipe waits for its writer.
@@ -181,7 +181,7 @@ fn pcapng(
     interfaces: &mut Vec<Interface>,
     frame: &mut Vec<u8>,
     block: &Block<'_>,
-    path: Text,
+    path: PathEnd,
     damaged: PcapError,
 ) -> Result<Found, PcapError> {
     match block {
@@ -228,7 +228,7 @@ fn copy(
     original: u32,
     interface: &Interface,
     units: u64,
-    path: Text,
+    path: PathEnd,
 ) -> Result<Found, PcapError> {
     if interface.link_type != ETHERNET {
         return Err(PcapError::NotEthernet { path, link_type: interface.link_type });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::PcapError;
 use super::reader::CaptureReader;
-use crate::text::Text;
+use crate::text::PathEnd;
 use crate::{Link, LinkError, LinkStatus, Nanos, Sent};
 
 /// How to play a capture.
@@ -50,7 +50,7 @@ impl PcapSource {
         while let Some(record) = reader.next(&mut frame)? {
             let kept = frame.len() as u32;
             if kept < record.length && !replay.cut {
-                let (path, frame) = (Text::path(path), reader.frames());
+                let (path, frame) = (PathEnd::path(path), reader.frames());
                 return Err(PcapError::Cut { path, frame, kept, length: record.length });
             }
         }
@@ -86,7 +86,7 @@ impl PcapSource {
             Some(record) => self.ahead_time = Some(record.time),
             // It was longer when it was checked.
             None => {
-                let (path, frames) = (Text::path(&self.path), self.reader.frames());
+                let (path, frames) = (PathEnd::path(&self.path), self.reader.frames());
                 return Err(PcapError::Truncated { path, frames, offset: 0 });
             }
         }

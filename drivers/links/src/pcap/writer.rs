@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::PcapError;
 use crate::Nanos;
-use crate::text::Text;
+use crate::text::PathEnd;
 
 /// What tcpdump states; larger than any frame.
 const SNAP_LENGTH: u32 = 262_144;
@@ -38,7 +38,7 @@ pub struct CaptureFormat {
 }
 
 pub(super) struct CaptureWriter {
-    path: Text,
+    path: PathEnd,
     file: BufWriter<File>,
     microseconds: bool,
     /// Nanoseconds to add to the model's clock; unknown until the first frame.
@@ -49,7 +49,7 @@ pub(super) struct CaptureWriter {
 
 impl CaptureWriter {
     pub(super) fn create(path: &Path, format: CaptureFormat) -> Result<CaptureWriter, PcapError> {
-        let name = Text::path(path);
+        let name = PathEnd::path(path);
         let file = File::create(path).map_err(|error| PcapError::File {
             call: "create",
             path: name,

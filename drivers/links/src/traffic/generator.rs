@@ -69,6 +69,31 @@ impl Default for GeneratorConfig {
     }
 }
 
+impl GeneratorConfig {
+    /// Whether a generator can do this.
+    ///
+    /// # Errors
+    /// A value outside its range.
+    pub fn check(&self) -> Result<(), GeneratorError> {
+        match self.size {
+            FrameSize::Fixed(size) if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(&size) => {
+                return Err(GeneratorError::Size(size));
+            }
+            FrameSize::Fixed(_) | FrameSize::Imix => {}
+        }
+        if !(1..=u32::from(u16::MAX)).contains(&self.flows) {
+            return Err(GeneratorError::Flows(self.flows));
+        }
+        if let Some(vlan) = self.vlan.filter(|&vlan| vlan > 4094) {
+            return Err(GeneratorError::Vlan(vlan));
+        }
+        match self.rate {
+            Some(rate) if rate == 0 || rate > NANOS_PER_SECOND => Err(GeneratorError::Rate(rate)),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 /// What a generator cannot generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GeneratorError {
@@ -117,32 +142,21 @@ impl Generator {
     /// # Errors
     /// A value outside its range, as [`GeneratorConfig`] lists them.
     pub fn new(config: &GeneratorConfig) -> Result<Generator, GeneratorError> {
-        let flows = u16::try_from(config.flows).ok().filter(|&flows| flows > 0);
-        let flows = flows.ok_or(GeneratorError::Flows(config.flows))?;
-        if let Some(vlan) = config.vlan.filter(|&vlan| vlan > 4094) {
-            return Err(GeneratorError::Vlan(vlan));
-        }
+        config.check()?;
         let sizes: &[u16] = match &config.size {
-            FrameSize::Fixed(size) if !(MIN_FRAME_SIZE..=MAX_FRAME_SIZE).contains(size) => {
-                return Err(GeneratorError::Size(*size));
-            }
             FrameSize::Fixed(size) => core::slice::from_ref(size),
             FrameSize::Imix => &IMIX,
-        };
-        let pace = match config.rate {
-            Some(rate) if rate == 0 || rate > NANOS_PER_SECOND => return Err(GeneratorError::Rate(rate)),
-            Some(rate) => Some(Pace { rate, due: None, remainder: 0 }),
-            None => None,
         };
         Ok(Generator {
             templates: sizes.iter().map(|&size| Template::new(config, size)).collect(),
             turn: 0,
             l3: ETHERNET + if config.vlan.is_some() { VLAN_TAG } else { 0 },
-            flows,
+            // Checked to fit.
+            flows: config.flows as u16,
             flow: 0,
             number: 0,
             left: config.count,
-            pace,
+            pace: config.rate.map(|rate| Pace { rate, due: None, remainder: 0 }),
         })
     }
 
