@@ -283,3 +283,43 @@ fn spsc_values_in_flight_are_dropped() {
         pusher.join().unwrap();
     });
 }
+
+#[test]
+fn mpmc_a_turn_that_was_given_up_passes_its_slot_on() {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    check(|| {
+        let ring = Arc::new(Mpmc::new(2).unwrap());
+        assert!(ring.push_bulk([1, 2]).is_ok());
+        let other = ring.clone();
+        // Reads a slot, then gives up a turn of the same slot or the next one.
+        let quitter = thread::spawn(move || {
+            let value = other.pop();
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                other.push_burst(1, || resume_unwind(Box::new("expected")))
+            }));
+            value
+        });
+        let mut values = vec![];
+        values.extend(ring.pop());
+        let pushed = ring.push_burst(2, || 3) + ring.push_burst(2, || 3);
+        values.extend(quitter.join().unwrap());
+        values.sort();
+        assert_eq!(values, [1, 2]);
+        let left =
+            ring.pop_burst(2, |value| assert_eq!(value, 3)) + ring.pop_burst(2, |value| assert_eq!(value, 3));
+        assert_eq!(left, pushed);
+    });
+}
+
+#[test]
+fn spsc_a_producer_sees_all_that_a_gone_consumer_took() {
+    check(|| {
+        let (mut producer, mut consumer) = spsc::ring(2).unwrap();
+        assert!(producer.push_bulk([1, 2]).is_ok());
+        let popper = thread::spawn(move || assert_eq!(consumer.pop(), Some(1)));
+        if producer.is_abandoned() {
+            assert_eq!(producer.len(), 1);
+        }
+        popper.join().unwrap();
+    });
+}

@@ -33,13 +33,16 @@
 //! step over them. A consumer drops the values of the turns it had taken and not yet handed out, because other
 //! consumers may have gone past them already.
 
+mod turns;
+
 use alloc::{boxed::Box, vec::Vec};
-use core::{fmt, mem::MaybeUninit};
+use core::fmt;
 
 use crossbeam_utils::CachePadded;
 
+use self::turns::{Draining, FREE, FULL, Filling, Slot, Slots};
 use crate::sync::{
-    Backoff, UnsafeCell,
+    Backoff,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -75,13 +78,6 @@ pub(super) fn slots<S>(capacity: usize, slot: impl FnMut(usize) -> S) -> Result<
     Ok(slots.into_boxed_slice())
 }
 
-struct Slot<T> {
-    /// Whose turn it is; see the table in the module's documentation.
-    sequence: AtomicU64,
-    /// Initialised exactly while `sequence` reads "holds the value", and until its consumer has moved it out.
-    value: UnsafeCell<MaybeUninit<T>>,
-}
-
 /// A bounded multi-producer, multi-consumer ring of `T`.
 ///
 /// Values come out in the order in which their turns were taken. Two rings, or a ring and another variable, have
@@ -94,7 +90,7 @@ pub struct Mpmc<T> {
     slots: Box<[Slot<T>]>,
 }
 
-// SAFETY: the ring owns its values and hands each one to exactly one thread (see `Filling` and `Draining`), so
+// SAFETY: the ring owns its values and hands each one to exactly one thread (see `turns`), so
 // moving or sharing the ring moves values of `T` between threads and nothing else: `T: Send` is enough. No `&T` is
 // ever given out.
 unsafe impl<T: Send> Send for Mpmc<T> {}
@@ -111,10 +107,7 @@ impl<T> Mpmc<T> {
     fn starting_at(first: u64, capacity: usize) -> Result<Self, RingError> {
         let slots = slots(capacity, |index| {
             let offset = (index as u64).wrapping_sub(first) & (capacity as u64 - 1);
-            Slot {
-                sequence: AtomicU64::new(first.wrapping_add(offset)),
-                value: UnsafeCell::new(MaybeUninit::uninit()),
-            }
+            Slot::free(first.wrapping_add(offset))
         })?;
         Ok(Self {
             head: CachePadded::new(AtomicU64::new(first)),
@@ -149,7 +142,8 @@ impl<T> Mpmc<T> {
     pub fn push(&self, value: T) -> Result<(), T> {
         match self.take_free(1, 1) {
             Some(mut turns) => {
-                turns.fill(value);
+                // SAFETY: one turn was asked for and granted.
+                unsafe { turns.fill(value) };
                 Ok(())
             }
             None => Err(value),
@@ -159,7 +153,8 @@ impl<T> Mpmc<T> {
     /// Removes the oldest value.
     #[inline]
     pub fn pop(&self) -> Option<T> {
-        self.take_full(1).map(|mut turns| turns.empty())
+        // SAFETY: a grant is of one turn at least.
+        self.take_full(1).map(|mut turns| unsafe { turns.empty() })
     }
 
     /// Appends all of `values`, in order and without others in between, or returns them if they do not all fit.
@@ -172,7 +167,8 @@ impl<T> Mpmc<T> {
         match self.take_free(N, N) {
             Some(mut turns) => {
                 for value in values {
-                    turns.fill(value);
+                    // SAFETY: `N` turns were granted, and there are `N` values.
+                    unsafe { turns.fill(value) };
                 }
                 Ok(())
             }
@@ -189,7 +185,9 @@ impl<T> Mpmc<T> {
         let Some(mut turns) = self.take_free(n, 1) else { return 0 };
         let count = turns.left();
         while turns.left() != 0 {
-            turns.fill(next());
+            let value = next();
+            // SAFETY: the condition says that there is one left.
+            unsafe { turns.fill(value) };
         }
         count
     }
@@ -203,14 +201,16 @@ impl<T> Mpmc<T> {
         let Some(mut turns) = self.take_full(n) else { return 0 };
         let count = turns.left();
         while turns.left() != 0 {
-            put(turns.empty());
+            // SAFETY: the condition says that there is one left.
+            put(unsafe { turns.empty() });
         }
         count
     }
 
     #[inline(always)]
     fn slots(&self) -> Slots<'_, T> {
-        Slots(&self.slots)
+        // SAFETY: the slots come from the function `slots`, which checks that their number is a power of two.
+        unsafe { Slots::new(&self.slots) }
     }
 
     /// Takes up to `most` free turns, but not fewer than `least` (1 or more).
@@ -225,7 +225,8 @@ impl<T> Mpmc<T> {
                 let end = tail.wrapping_add(count as u64);
                 // Relaxed: the counter only hands out turns; values travel by the slots' numbers.
                 match self.tail.compare_exchange_weak(tail, end, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => return Some(Filling { slots, next: tail, end }),
+                    // SAFETY: the turns were seen to be free, and the swap gave them to this call alone.
+                    Ok(_) => return Some(unsafe { Filling::new(slots, tail, end) }),
                     Err(now) => tail = now,
                 }
                 backoff.spin();
@@ -252,12 +253,15 @@ impl<T> Mpmc<T> {
             if count > 0 {
                 let end = head.wrapping_add(count as u64);
                 match self.head.compare_exchange_weak(head, end, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => return Some(Draining { slots, next: head, end }),
+                    // SAFETY: the turns were seen to be full, and the swap gave them to this call alone.
+                    Ok(_) => return Some(unsafe { Draining::new(slots, head, end) }),
                     Err(now) => head = now,
                 }
                 backoff.spin();
                 continue;
             }
+            // None: either the ring is empty, or this head was old (a look is cheaper than a swap that fails), or the
+            // turn was given up.
             let now = self.head.load(Ordering::Relaxed);
             if now != head {
                 head = now;
@@ -290,13 +294,9 @@ impl<T> Drop for Mpmc<T> {
         let tail = self.tail.load(Ordering::Relaxed);
         let mut turn = self.head.load(Ordering::Relaxed);
         while turn != tail {
-            let slot = self.slots().at(turn);
+            // SAFETY: `&mut self` says that nobody else uses the slots, and no turn comes twice.
+            unsafe { self.slots().drop_value(turn) };
             turn = turn.wrapping_add(1);
-            if slot.sequence.load(Ordering::Relaxed) == turn {
-                // SAFETY: the number says that the slot holds a value; `&mut self` says that nobody else will
-                // take it, and the turn counts up, so it is dropped once.
-                slot.value.with_mut(|value| unsafe { (*value).assume_init_drop() });
-            }
         }
     }
 }
@@ -304,139 +304,6 @@ impl<T> Drop for Mpmc<T> {
 impl<T> fmt::Debug for Mpmc<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mpmc").field("capacity", &self.capacity()).field("len", &self.len()).finish()
-    }
-}
-
-/// What the number of a slot is ahead of the turn that the slot is free for.
-const FREE: u64 = 0;
-/// What the number of a slot is ahead of the turn whose value it holds.
-const FULL: u64 = 1;
-
-/// The slots of a ring, by turn. A copy of the reference, so that the address and the mask stay in registers where
-/// the compiler would have to load them again after each atomic access through the ring.
-struct Slots<'a, T>(&'a [Slot<T>]);
-
-impl<T> Clone for Slots<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Slots<'_, T> {}
-
-impl<'a, T> Slots<'a, T> {
-    #[inline(always)]
-    fn at(self, turn: u64) -> &'a Slot<T> {
-        let index = turn as usize & (self.0.len() - 1);
-        // SAFETY: the only maker of a ring's slots, `slots`, has checked that their number is a power of two, so the
-        // mask keeps the index below it.
-        unsafe { self.0.get_unchecked(index) }
-    }
-
-    /// Returns the turn that uses the slot of `turn` after it.
-    #[inline(always)]
-    fn next_round(self, turn: u64) -> u64 {
-        turn.wrapping_add(self.0.len() as u64)
-    }
-
-    /// Counts the slots from turn `first` on, up to `most`, that are [`FREE`] or [`FULL`]. A run ends after
-    /// `capacity` slots by itself, because the number of the first slot is then a round behind.
-    #[inline(always)]
-    fn run(self, first: u64, state: u64, most: usize) -> usize {
-        let mut count = 0;
-        while count < most {
-            let turn = first.wrapping_add(count as u64);
-            // Acquire: whoever published the slot is done with its value.
-            if self.at(turn).sequence.load(Ordering::Acquire) != turn.wrapping_add(state) {
-                break;
-            }
-            count += 1;
-        }
-        count
-    }
-
-    /// Returns whether the slot's number is past the point where it holds the value of `turn`.
-    #[inline]
-    fn is_over(self, turn: u64) -> bool {
-        let sequence = self.at(turn).sequence.load(Ordering::Acquire);
-        sequence.wrapping_sub(turn.wrapping_add(FULL)) as i64 > 0
-    }
-}
-
-/// Turns that this producer took from the tail and has not published: it alone may touch their slots.
-struct Filling<'a, T> {
-    slots: Slots<'a, T>,
-    next: u64,
-    end: u64,
-}
-
-impl<T> Filling<'_, T> {
-    #[inline(always)]
-    fn left(&self) -> usize {
-        self.end.wrapping_sub(self.next) as usize
-    }
-
-    /// Publishes `value` in the next turn, of which there must be one left.
-    #[inline(always)]
-    fn fill(&mut self, value: T) {
-        debug_assert_ne!(self.next, self.end);
-        let slot = self.slots.at(self.next);
-        // SAFETY: the slot's number read "free for this turn" with Acquire, so its last consumer is done, and the
-        // swap of the tail gave the turn to this producer alone. Nobody reads the value before the store below.
-        slot.value.with_mut(|cell| unsafe { (*cell).write(value) });
-        self.next = self.next.wrapping_add(1);
-        slot.sequence.store(self.next, Ordering::Release);
-    }
-}
-
-impl<T> Drop for Filling<'_, T> {
-    /// Gives up the turns that were not filled: only after a panic in the caller's closure.
-    #[inline]
-    fn drop(&mut self) {
-        while self.next != self.end {
-            let over = self.slots.next_round(self.next);
-            self.slots.at(self.next).sequence.store(over, Ordering::Release);
-            self.next = self.next.wrapping_add(1);
-        }
-    }
-}
-
-/// Turns that this consumer took from the head and has not emptied: it alone may touch their slots.
-struct Draining<'a, T> {
-    slots: Slots<'a, T>,
-    next: u64,
-    end: u64,
-}
-
-impl<T> Draining<'_, T> {
-    #[inline(always)]
-    fn left(&self) -> usize {
-        self.end.wrapping_sub(self.next) as usize
-    }
-
-    /// Moves the value of the next turn out, of which there must be one left, and frees its slot.
-    #[inline(always)]
-    fn empty(&mut self) -> T {
-        debug_assert_ne!(self.next, self.end);
-        let slot = self.slots.at(self.next);
-        // SAFETY: the slot's number read "holds the value" with Acquire, so the producer's write is visible, and
-        // the swap of the head gave the turn to this consumer alone. The store below marks the slot as free before
-        // anybody can see it again, so the value is moved out once.
-        let value = slot.value.with_mut(|cell| unsafe { (*cell).assume_init_read() });
-        let over = self.slots.next_round(self.next);
-        slot.sequence.store(over, Ordering::Release);
-        self.next = self.next.wrapping_add(1);
-        value
-    }
-}
-
-impl<T> Drop for Draining<'_, T> {
-    /// Drops the values that were not handed out: only after a panic in the caller's closure.
-    #[inline]
-    fn drop(&mut self) {
-        while self.next != self.end {
-            drop(self.empty());
-        }
     }
 }
 

@@ -170,7 +170,8 @@ impl<T> Producer<T> {
         self.len() == 0
     }
 
-    /// Returns whether the consumer is gone, so that nobody will take what is pushed from now on.
+    /// Returns whether the consumer is gone. What the ring holds then, [`len`](Self::len) tells exactly, and nobody will
+    /// take it.
     #[inline]
     pub fn is_abandoned(&self) -> bool {
         self.shared.abandoned.load(Ordering::Acquire)
@@ -183,7 +184,8 @@ impl<T> Producer<T> {
             return Err(value);
         }
         let mut burst = Filling { producer: self };
-        burst.fill(value);
+        // SAFETY: there is a free slot.
+        unsafe { burst.fill(value) };
         Ok(())
     }
 
@@ -196,7 +198,8 @@ impl<T> Producer<T> {
         }
         let mut burst = Filling { producer: self };
         for value in values {
-            burst.fill(value);
+            // SAFETY: there are `N` free slots for `N` values.
+            unsafe { burst.fill(value) };
         }
         Ok(())
     }
@@ -212,7 +215,9 @@ impl<T> Producer<T> {
         }
         let mut burst = Filling { producer: self };
         for _ in 0..count {
-            burst.fill(next());
+            let value = next();
+            // SAFETY: `count` slots are free.
+            unsafe { burst.fill(value) };
         }
         count
     }
@@ -244,9 +249,13 @@ struct Filling<'a, T> {
 }
 
 impl<T> Filling<'_, T> {
-    /// Puts `value` in the next slot, which [`Producer::free`] must have counted.
+    /// Puts `value` in the next slot.
+    ///
+    /// # Safety
+    ///
+    /// [`Producer::free`] has counted it.
     #[inline(always)]
-    fn fill(&mut self, value: T) {
+    unsafe fn fill(&mut self, value: T) {
         let producer = &mut *self.producer;
         // SAFETY: the slot is at or past the shared tail and less than one capacity past the head that was read
         // with Acquire, so it is free, the consumer is done with it, and there is no second producer.
@@ -302,7 +311,8 @@ impl<T> Consumer<T> {
             return None;
         }
         let mut burst = Draining { consumer: self };
-        Some(burst.empty())
+        // SAFETY: there is a value.
+        Some(unsafe { burst.empty() })
     }
 
     /// Removes up to `n` of the oldest values and hands them to `put`, oldest first; returns how many.
@@ -317,7 +327,8 @@ impl<T> Consumer<T> {
         }
         let mut burst = Draining { consumer: self };
         for _ in 0..count {
-            put(burst.empty());
+            // SAFETY: there are `count` values.
+            put(unsafe { burst.empty() });
         }
         count
     }
@@ -348,9 +359,13 @@ struct Draining<'a, T> {
 }
 
 impl<T> Draining<'_, T> {
-    /// Moves the oldest value out, which [`Consumer::held`] must have counted.
+    /// Moves the oldest value out.
+    ///
+    /// # Safety
+    ///
+    /// [`Consumer::held`] has counted it.
     #[inline(always)]
-    fn empty(&mut self) -> T {
+    unsafe fn empty(&mut self) -> T {
         let consumer = &mut *self.consumer;
         // SAFETY: the position is before the tail that was read with Acquire, so the slot holds a value; it belongs
         // to the one consumer until the shared head passes it, and the head counts up, so it is moved out once.
