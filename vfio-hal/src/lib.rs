@@ -19,6 +19,8 @@ pub mod poll;
 pub mod regs;
 pub mod ring;
 mod sync;
+pub mod testing;
+pub mod wrap;
 
 pub use addr::{Bdf, BusAddr, Iova, IovaRange};
 pub use bar::Bar;

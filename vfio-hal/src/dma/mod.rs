@@ -7,7 +7,7 @@
 //!
 //! Rings and drivers build on regions and buffers and never see a pointer.
 
-mod copy;
+pub(crate) mod copy;
 mod error;
 pub mod iova;
 pub mod memory;
