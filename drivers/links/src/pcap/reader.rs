@@ -141,12 +141,12 @@ impl CaptureReader {
                     self.refill(damaged)?;
                     continue;
                 }
+                // Asked again with room for the largest record before anything is read: what does not fit there is
+                // a damaged length, and not a file that is cut off.
                 Err(ParseError::BufferTooSmall) => {
-                    let size = (self.parser.data().len() * 2).max(2 * BUFFER);
-                    if size > LARGEST_RECORD || !self.parser.grow(size) {
+                    if !self.parser.grow(LARGEST_RECORD) {
                         return Err(damaged);
                     }
-                    self.refill(damaged)?;
                     continue;
                 }
                 Err(ParseError::UnexpectedEof) => {

@@ -247,7 +247,7 @@ impl Template {
 /// Spreads frames evenly over time, exactly `rate` in every second.
 struct Pace {
     rate: u64,
-    /// When the next frame may leave; set by the first question.
+    /// When the next frame is due, in whole nanoseconds; set by the first question.
     due: Option<Nanos>,
     /// What the divisions left over so far, in units of 1/`rate` ns.
     remainder: u64,
@@ -255,7 +255,9 @@ struct Pace {
 
 impl Pace {
     fn is_due(&mut self, now: Nanos) -> bool {
-        now >= *self.due.get_or_insert(now)
+        // A frame whose time falls within a nanosecond waits for the end of it: none is ever early.
+        let fraction = u64::from(self.remainder > 0);
+        now >= self.due.get_or_insert(now).saturating_add(fraction)
     }
 
     fn advance(&mut self) {
