@@ -169,6 +169,15 @@ pub trait RxQueue: Send {
     /// Returns the counters.
     fn stats(&self) -> Arc<RxStats>;
 
+    /// Stops the queue: its buffers return to the pool.
+    fn stop(&mut self) -> Result<(), PortError>;
+
+    /// Starts the queue again.
+    fn start(&mut self) -> Result<(), PortError>;
+
+    /// Takes VLAN tags out of packets received from now on, or leaves them in.
+    fn set_vlan_strip(&mut self, on: bool) -> Result<(), PortError>;
+
     /// Arms the queue's interrupt once: the next packet fires it. Poll once more after arming, then wait.
     fn arm(&mut self) -> Result<(), PortError>;
 
@@ -189,6 +198,15 @@ pub trait TxQueue: Send {
 
     /// Sends read-only clones, for multicast.
     fn tx_burst_shared(&mut self, cache: &mut Cache, burst: &mut Burst<SharedBuf>) -> Result<usize, TxError>;
+
+    /// Returns how many descriptors are free, without looking at the device.
+    fn free(&self) -> u32;
+
+    /// Stops the queue after a short drain: its buffers return to their pools.
+    fn stop(&mut self) -> Result<(), PortError>;
+
+    /// Starts the queue again.
+    fn start(&mut self) -> Result<(), PortError>;
 
     /// Frees what was sent into `cache`; returns how many descriptors.
     fn reap(&mut self, cache: &mut Cache) -> u32;

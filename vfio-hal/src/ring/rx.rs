@@ -181,6 +181,12 @@ impl<F: RxFormat> RxRing<F> {
         self.stats.clone()
     }
 
+    /// Says that the device may use the ring from now on, whatever it answers when the queue is enabled: buffers return
+    /// only against a [`Quiesced`].
+    pub fn expose(&mut self) {
+        self.exposed = true;
+    }
+
     /// Gives the whole ring to the device, which has enabled the queue. One descriptor stays back, so that a full
     /// ring differs from an empty one.
     pub fn post_all(&mut self) {
@@ -396,14 +402,13 @@ impl<F: RxFormat> RxRing<F> {
         Some(whole.first)
     }
 
-    /// Writes all descriptors anew and starts at the first, for a queue that is to be enabled again. Buffers that
-    /// `release` gave back are taken from the pool again.
-    pub fn restart(&mut self, _stopped: &Quiesced) -> Result<(), RingError> {
-        self.exposed = false;
-        self.fill()
+    /// Fills a ring again that was [released](Self::release), before its queue is enabled.
+    pub fn refill(&mut self) -> Result<(), RingError> {
+        if self.shadow.is_empty() { self.fill() } else { Ok(()) }
     }
 
-    /// Gives all buffers back to the pool. The ring receives nothing until [`restart`](Self::restart).
+    /// Gives all buffers back to the pool. The ring receives nothing until [`refill`](Self::refill) and the
+    /// queue's next start.
     pub fn release(&mut self, _stopped: &Quiesced) {
         self.exposed = false;
         self.empty();

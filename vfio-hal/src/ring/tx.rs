@@ -569,19 +569,15 @@ impl<F: TxFormat> TxRing<F> {
         }
     }
 
-    /// Frees everything on the ring, sent or not, and empties it, for a queue that is to be enabled again.
-    pub fn restart(&mut self, stopped: &Quiesced) {
-        self.release(stopped);
+    /// Gives everything on the ring, sent or not, back to its pools. The ring is as new: it sends nothing until the
+    /// queue is enabled again and [`post_all`](Self::post_all) called.
+    pub fn release(&mut self, _stopped: &Quiesced) {
+        (self.stopped, self.exposed) = (true, false);
+        self.empty();
         self.ring.clear();
         (self.next, self.clean, self.free) = (0, 0, self.ring.size() - 1);
         (self.until_report, self.plain, self.context) = (REPORT_EVERY, true, None);
         self.batches.clear();
-    }
-
-    /// Gives everything on the ring back to its pools. The ring sends nothing until it is restarted.
-    pub fn release(&mut self, _stopped: &Quiesced) {
-        (self.stopped, self.exposed) = (true, false);
-        self.empty();
     }
 
     fn empty(&mut self) {

@@ -24,7 +24,7 @@ pub use burst::Burst;
 pub use cache::Cache;
 pub use packet::{HeaderLens, Packet, PacketType, RxFlags, RxInfo, TxFlags, Verdict};
 pub(crate) use packet::Head;
-pub use shared::Pool;
+pub use shared::{Commitment, Pool};
 pub(crate) use shared::Shared;
 
 #[cfg(doc)]

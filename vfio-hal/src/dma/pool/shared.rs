@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     room: u32,
     space: SpaceId,
     leaked: AtomicU32,
+    committed: AtomicU32,
     /// Keeps the buffers mapped and in memory.
     _region: Region,
 }
@@ -77,7 +78,7 @@ impl Pool {
         let (base, bus) = (region.ptr(), region.bus(0)?);
         let (iova, space) = (bus.iova(), bus.space());
         let room = HEADROOM as u32 + data_room;
-        let shared = Shared { live: AtomicUsize::new(1), home, slab, count, room, space, leaked: AtomicU32::new(0), _region: region };
+        let shared = Shared { live: AtomicUsize::new(1), home, slab, count, room, space, leaked: AtomicU32::new(0), committed: AtomicU32::new(0), _region: region };
         let shared = NonNull::from(Box::leak(Box::new(shared)));
         for index in 0..count as usize {
             let packet = Packet {
@@ -161,10 +162,17 @@ impl Pool {
         self.shared().space
     }
 
-    /// Checks that the pool is large enough for what will use it.
-    pub fn require(&self, need: u32) -> Result<(), DmaError> {
+    /// Sets `buffers` apart for a user that may hold as many at once, so that several users of a pool never starve
+    /// each other; an error if the pool is too small for all of them together.
+    pub fn commit(&self, buffers: u32) -> Result<Commitment, DmaError> {
         let have = self.capacity();
-        if have < need { Err(DmaError::PoolTooSmall { have, need }) } else { Ok(()) }
+        let committed = &self.shared().committed;
+        let add = |all: u32| all.checked_add(buffers).filter(|&need| need <= have);
+        // Relaxed: it is a sum, nothing is published with it.
+        match committed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
+            Ok(_) => Ok(Commitment { pool: self.clone(), buffers }),
+            Err(all) => Err(DmaError::PoolTooSmall { have, need: all.saturating_add(buffers) }),
+        }
     }
 
     /// Returns how many buffers were left to a device that nobody saw stop. They are never used again.
@@ -179,6 +187,19 @@ impl Pool {
     /// Returns whether `buf` comes from this pool.
     pub fn owns(&self, buf: &Buf) -> bool {
         buf.pool == self.0
+    }
+}
+
+/// Buffers of a pool set apart for one user, until it is dropped.
+#[derive(Debug)]
+pub struct Commitment {
+    pool: Pool,
+    buffers: u32,
+}
+
+impl Drop for Commitment {
+    fn drop(&mut self) {
+        self.pool.shared().committed.fetch_sub(self.buffers, Ordering::Relaxed);
     }
 }
 

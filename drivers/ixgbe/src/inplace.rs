@@ -1,0 +1,164 @@
+//! The in-place forwarder on this device: legacy descriptors, head write-back.
+//!
+//! [`start`] links one receive queue to transmit queues of one or more ports that share an IOVA space. See
+//! [`vfio_hal::ring::InPlace`] for how it works. Legacy descriptors keep the buffer's address when they are written
+//! back (82599 datasheet 7.1.5), and with head write-back the device leaves transmit descriptors alone (7.2.3.5.2).
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use vfio_hal::dma::memory::HeapMemory;
+use vfio_hal::dma::{DmaAccess, IovaSpace, Memory, Quiesced, Region};
+use vfio_hal::pmd::PortError;
+use vfio_hal::poll::{self, Poll};
+use vfio_hal::ring::{InPlace, InPlaceFormat, Output, RingMemory};
+
+use crate::desc::legacy;
+use crate::init;
+use crate::port::{Configured, ring_memory};
+use crate::regs::{
+    DCA_TXCTRL, RDBA, RDH, RDLEN, RDT, RXDCTL, SRRCTL, TDBA, TDH, TDLEN, TDT, TDWBA, TXDCTL,
+};
+use crate::tx::thresholds;
+
+/// Legacy descriptors, both ways.
+#[derive(Debug)]
+pub struct Legacy;
+
+impl InPlaceFormat for Legacy {
+    const RECEIVED: u64 = legacy::DD | legacy::RX_EOP;
+    const DONE: u64 = legacy::DD;
+    const LENGTH: u64 = legacy::LENGTH_MASK;
+    const SEND: u64 = legacy::TX_EOP | legacy::TX_IFCS;
+    const REPORT: u64 = legacy::TX_RS;
+}
+
+/// A forwarder from queue 0 of one port to queue 0 of others.
+pub type Forwarder = InPlace<Legacy>;
+
+/// How long ENABLE may take to follow, both ways.
+const ENABLE_LIMIT: Duration = Duration::from_millis(10);
+
+/// Ports with an in-place forwarder running between them.
+pub struct InPlaceStarted {
+    /// The engine: call its `forward` in a loop.
+    pub forwarder: Forwarder,
+    /// The ports, in the order they were given.
+    pub ports: Vec<Configured>,
+    output_of: Vec<usize>,
+}
+
+/// Starts a forwarder that receives on queue 0 of `ports[input]` and can send on queue 0 of each of `ports[outputs]`, in
+/// this order; a port may be input and output. All ports must be configured in `space` and are reset first. The ring has
+/// `size` descriptors, and every frame must fit into a buffer of 2 KiB.
+pub fn start(
+    space: &IovaSpace,
+    mut ports: Vec<Configured>,
+    input: usize,
+    outputs: &[usize],
+    size: u32,
+) -> Result<InPlaceStarted, PortError> {
+    let forwarder = match link(space, &mut ports, input, outputs, size) {
+        Ok(forwarder) => forwarder,
+        Err(error) => {
+            for port in &mut ports {
+                // The rings are dropped: their memory returns only if every device says that it has stopped.
+                let _ = init::reset(port.parts().0);
+            }
+            return Err(error);
+        }
+    };
+    Ok(InPlaceStarted { forwarder, ports, output_of: outputs.to_vec() })
+}
+
+/// Bytes between two buffers, and how much of each the device may fill, in KiB.
+const STRIDE: u32 = 2048;
+
+fn link(
+    space: &IovaSpace,
+    ports: &mut [Configured],
+    input: usize,
+    outputs: &[usize],
+    size: u32,
+) -> Result<Forwarder, PortError> {
+    const NO_PORT: PortError = PortError::Invalid { what: "the forwarder's input and outputs must be among the ports" };
+    if outputs.iter().chain([&input]).any(|&port| port >= ports.len()) {
+        return Err(NO_PORT);
+    }
+    for port in ports.iter_mut() {
+        let (hw, setup) = port.parts();
+        init::reset(hw)?;
+        hw.regs.bind(setup.space.id())?;
+        port.prepare()?;
+    }
+    // One ring, shared with the first output, one for each further output, and a write-back block each.
+    let rings = core::iter::repeat_n(size, outputs.len().max(1));
+    let mut memory: RingMemory = ring_memory(space, RingMemory::bytes(rings) + 64 * outputs.len())?;
+    let ring = memory.ring(size)?;
+    let mut ends = Vec::new();
+    let mut write_backs = Vec::new();
+    for (number, &output) in outputs.iter().enumerate() {
+        let port = ports.get_mut(output).ok_or(NO_PORT)?;
+        let tail = port.parts().0.regs.doorbell::<TDT>(0)?;
+        let own = if number == 0 { None } else { Some(memory.ring(size)?) };
+        let (head, bus) = memory.block()?;
+        write_backs.push(bus);
+        ends.push(match own {
+            None => Output::shared(tail, head),
+            Some(ring) => Output::own(ring, tail, head),
+        });
+    }
+    let buffers = HeapMemory::new((size as usize * STRIDE as usize).next_multiple_of(4096))?;
+    let buffers = Region::alloc(space, buffers, DmaAccess::ReadWrite)?;
+    let receiver = ports.get_mut(input).ok_or(NO_PORT)?;
+    let regs = &receiver.parts().0.regs;
+    let (tail, lost) = (regs.doorbell::<RDT>(0)?, regs.lost().clone());
+    let mut forwarder = Forwarder::new(ring, tail, ends, buffers, STRIDE, STRIDE, lost)?;
+    for (number, &output) in outputs.iter().enumerate() {
+        let port = ports.get_mut(output).ok_or(NO_PORT)?;
+        let (hw, _) = port.parts();
+        let (bus, bytes) = forwarder.output_bus(number).ok_or(NO_PORT)?;
+        hw.regs.write_bus::<TDBA>(0, bus)?;
+        hw.regs.at::<TDLEN>(0)?.write(TDLEN::from_bits(bytes));
+        hw.regs.at::<TDH>(0)?.write(TDH::default());
+        hw.regs.at::<TDT>(0)?.write(TDT::default());
+        let write_back = *write_backs.get(number).ok_or(NO_PORT)?;
+        hw.regs.at::<TDWBA>(0)?.write_bus(write_back, TDWBA::default().with_head_wb_en(true))?;
+        // 7.2.3.5.2: a head that is written back must not pass the data before it.
+        let mut dca = hw.regs.at_mut::<DCA_TXCTRL>(0)?;
+        dca.modify(|dca| dca.with_tx_wb_ro_en(false));
+        let control = hw.regs.at::<TXDCTL>(0)?;
+        control.write(thresholds().with_enable(true));
+        Poll::new(&*hw.clock, "transmit queue enable (TXDCTL.ENABLE)", ENABLE_LIMIT)
+            .register(control, TXDCTL::enable)?;
+    }
+    let (hw, setup) = ports.get_mut(input).ok_or(NO_PORT)?.parts();
+    let (bus, bytes) = forwarder.bus();
+    hw.regs.write_bus::<RDBA>(0, bus)?;
+    hw.regs.at::<RDLEN>(0)?.write(RDLEN::from_bits(bytes));
+    let drop = setup.config.drop_enabled();
+    // Legacy descriptors: type 0.
+    hw.regs.at::<SRRCTL>(0)?.write(SRRCTL::default().with_bsizepacket(STRIDE / 1024).with_drop_en(drop));
+    hw.regs.at::<RDH>(0)?.write(RDH::default());
+    let control = hw.regs.at::<RXDCTL>(0)?;
+    control.write(RXDCTL::default().with_enable(true));
+    Poll::new(&*hw.clock, "receive queue enable (RXDCTL.ENABLE)", ENABLE_LIMIT).register(control, RXDCTL::enable)?;
+    forwarder.start();
+    init::enable_receive(hw, true)?;
+    Ok(forwarder)
+}
+
+impl InPlaceStarted {
+    /// Stops all ports and frees the forwarder's memory.
+    pub fn stop(self) -> Result<Vec<Configured>, PortError> {
+        let InPlaceStarted { forwarder, mut ports, output_of: _ } = self;
+        let mut proof: Option<Quiesced> = None;
+        for port in &mut ports {
+            proof = Some(init::reset(port.parts().0)?);
+        }
+        if let Some(proof) = proof {
+            forwarder.release(&proof)?;
+        }
+        Ok(ports)
+    }
+}

@@ -1,0 +1,314 @@
+//! A port's life: probed, configured, running. What a state cannot do, its type does not have.
+//!
+//! [`Probed`] knows the device and its address. [`Configured`] has rings, filters and the pool its buffers come
+//! from. [`Running`] is the control side of a started port; the queues are values of their own, and
+//! [`Running::stop`] takes all of them back. A step that fails gives back the state before it, in [`Failed`].
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use vfio_hal::dma::memory::HeapMemory;
+use vfio_hal::dma::pool::{Commitment, Pool};
+use vfio_hal::dma::{DmaAccess, IovaSpace, Memory, Quiesced, Region};
+use vfio_hal::pci;
+use vfio_hal::pmd::{MacAddr, PortError, PortInfo};
+use vfio_hal::ring::{RingMemory, RxRing, TxRing};
+use vfio_hal::{Clock, Device};
+
+use crate::config::{Config, MAX_QUEUES, buffer_kib, max_rss_queues};
+use crate::filter::Filters;
+use crate::hw::{Chip, Hw, MODELS, Model, VENDOR};
+use crate::regs::{RDT, Regs, TDT};
+use crate::rss::Rss;
+use crate::running::Running;
+use crate::rx::RxQueue;
+use crate::stats::Stats;
+use crate::tx::TxQueue;
+use crate::{eeprom, init};
+
+/// Which port a queue belongs to: all queues of one start have the same.
+#[derive(Clone)]
+pub(crate) struct PortKey(Arc<()>);
+
+impl PortKey {
+    fn new() -> PortKey {
+        PortKey(Arc::new(()))
+    }
+
+    pub(crate) fn is(&self, other: &PortKey) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// A step that failed, and what it started from.
+#[derive(Debug)]
+pub struct Failed<T> {
+    /// Why.
+    pub error: PortError,
+    /// The state before the step.
+    pub back: T,
+}
+
+impl<T> core::fmt::Display for Failed<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T: core::fmt::Debug> core::error::Error for Failed<T> {}
+
+/// A device that the driver has reset and identified.
+pub struct Probed {
+    hw: Hw,
+    mac: MacAddr,
+}
+
+impl core::fmt::Debug for Probed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Probed").field("model", self.hw.model).field("mac", &self.mac).finish_non_exhaustive()
+    }
+}
+
+impl Probed {
+    /// Identifies, resets and checks a device.
+    pub fn new(device: Arc<dyn Device>, clock: Arc<dyn Clock>) -> Result<Probed, PortError> {
+        let model = identify(&device)?;
+        let regs = Regs::new(device.bar(0)?)?;
+        let mut hw = Hw { regs, device, clock, model };
+        init::reset(&mut hw)?;
+        eeprom::verify_checksum(&hw)?;
+        let mac = eeprom::permanent_mac(&hw)?;
+        Ok(Probed { hw, mac })
+    }
+
+    /// Returns which device it is.
+    pub fn model(&self) -> &'static Model {
+        self.hw.model
+    }
+
+    /// Returns the permanent MAC address.
+    pub fn mac(&self) -> MacAddr {
+        self.mac
+    }
+
+    /// Makes rings in `space` and sets the port up to receive into buffers of `pool`. The device must be attached to the
+    /// space.
+    pub fn configure(self, space: &IovaSpace, pool: &Pool, config: Config) -> Result<Configured, Failed<Probed>> {
+        match Setup::new(&self.hw, self.mac, space, pool, config) {
+            Ok(setup) => Ok(Configured { hw: self.hw, setup }),
+            Err(error) => Err(Failed { error, back: self }),
+        }
+    }
+}
+
+/// Finds the device among those the driver knows, and lets it reach memory and answer register accesses.
+fn identify(device: &Arc<dyn Device>) -> Result<&'static Model, PortError> {
+    let mut config = pci::Config::new(device.clone());
+    let ids = config.ids()?;
+    let known = MODELS.iter().find(|model| ids.vendor == VENDOR && ids.device == model.id);
+    let model = known.ok_or(PortError::WrongDevice { vendor: ids.vendor, device: ids.device })?;
+    config.enable(true, true)?;
+    Ok(model)
+}
+
+/// What a configured port has besides the device.
+pub(crate) struct Setup {
+    pub(crate) mac: MacAddr,
+    pub(crate) config: Config,
+    pub(crate) pool: Pool,
+    pub(crate) space: IovaSpace,
+    pub(crate) filters: Filters,
+    pub(crate) rss: Rss,
+    pub(crate) stats: Stats,
+    buffer_kib: u32,
+    _commitment: Commitment,
+}
+
+impl Setup {
+    fn new(hw: &Hw, mac: MacAddr, space: &IovaSpace, pool: &Pool, config: Config) -> Result<Setup, PortError> {
+        config.validate(hw.model)?;
+        if !space.is_attached(&hw.device) || pool.space() != space.id() {
+            return Err(PortError::NotInSpace);
+        }
+        Ok(Setup {
+            filters: Filters::new(hw.model, mac, config.promiscuous),
+            rss: Rss::new(hw.model, config.rss.as_ref(), config.rx_queues)?,
+            stats: Stats::new(),
+            buffer_kib: buffer_kib(pool)?,
+            _commitment: pool.commit(config.buffers())?,
+            pool: pool.clone(),
+            space: space.clone(),
+            mac,
+            config,
+        })
+    }
+
+    pub(crate) fn info(&self, hw: &Hw) -> PortInfo {
+        PortInfo {
+            driver: "net_ixgbe",
+            device: String::from(hw.device.name()),
+            mac: self.filters.mac(),
+            max_rx_queues: MAX_QUEUES,
+            max_tx_queues: MAX_QUEUES,
+            max_rss_queues: max_rss_queues(hw.model),
+            reta_size: if hw.model.chip == Chip::X550 { 512 } else { 128 },
+            mtu_range: crate::mtu::RANGE,
+            mtu: self.config.mtu,
+        }
+    }
+}
+
+/// A port with rings and filters, not started.
+pub struct Configured {
+    hw: Hw,
+    setup: Setup,
+}
+
+impl core::fmt::Debug for Configured {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Configured").field("model", self.hw.model).finish_non_exhaustive()
+    }
+}
+
+/// A started port: its control side and its queues, by number.
+pub struct Started {
+    /// The control side.
+    pub port: Running,
+    /// Receive queues.
+    pub rx: Vec<RxQueue>,
+    /// Transmit queues.
+    pub tx: Vec<TxQueue>,
+}
+
+impl core::fmt::Debug for Started {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let queues = (self.rx.len(), self.tx.len());
+        f.debug_struct("Started").field("queues", &queues).finish_non_exhaustive()
+    }
+}
+
+impl Configured {
+    pub(crate) fn from_parts(hw: Hw, setup: Setup) -> Configured {
+        Configured { hw, setup }
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Hw, &mut Setup) {
+        (&mut self.hw, &mut self.setup)
+    }
+
+    pub(crate) fn into_parts(self) -> (Hw, Setup) {
+        (self.hw, self.setup)
+    }
+
+    /// Returns what the port is.
+    pub fn info(&self) -> PortInfo {
+        self.setup.info(&self.hw)
+    }
+
+    /// Goes back to the probed state, for another configuration.
+    pub fn unconfigure(self) -> Probed {
+        Probed { mac: self.setup.mac, hw: self.hw }
+    }
+
+    /// Resets the device and starts everything (82599 datasheet 4.6.3). The link may take seconds to come up after.
+    pub fn start(mut self) -> Result<Started, Failed<Configured>> {
+        match self.bring_up() {
+            Ok((key, rx, tx)) => {
+                let queues = (rx.len() as u32, tx.len() as u32);
+                Ok(Started { port: Running::new(self.hw, self.setup, key, queues), rx, tx })
+            }
+            Err(error) => Err(Failed { error, back: self }),
+        }
+    }
+
+    fn bring_up(&mut self) -> Result<(PortKey, Vec<RxQueue>, Vec<TxQueue>), PortError> {
+        init::reset(&mut self.hw)?;
+        self.hw.regs.bind(self.setup.space.id())?;
+        self.prepare()?;
+        let key = PortKey::new();
+        let (mut rx, mut tx) = self.make_queues(&key)?;
+        match self.enable_queues(&mut rx, &mut tx) {
+            Ok(()) => Ok((key, rx, tx)),
+            Err(error) => {
+                // Some queues run: only a stopped device gives buffers back. Without that proof they are leaked and counted.
+                if let Ok(proof) = init::reset(&mut self.hw) {
+                    release(&mut rx, &mut tx, &proof);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Sets up everything but queues, on a device that was just reset.
+    pub(crate) fn prepare(&mut self) -> Result<(), PortError> {
+        let (hw, setup) = (&mut self.hw, &mut self.setup);
+        crate::link::setup(hw, &setup.config.link)?;
+        setup.stats.clear(hw);
+        crate::filter::clear_all(hw)?;
+        init::receive(hw)?;
+        crate::mtu::apply(hw, setup.config.mtu)?;
+        setup.filters.apply(hw)?;
+        setup.rss.apply(hw)?;
+        crate::flow_control::apply(hw, setup.config.flow_control, setup.config.mtu)?;
+        init::transmit(hw)?;
+        crate::interrupt::setup(hw, setup.config.rx_queues)
+    }
+
+    fn make_queues(&mut self, key: &PortKey) -> Result<(Vec<RxQueue>, Vec<TxQueue>), PortError> {
+        let (hw, setup) = (&self.hw, &self.setup);
+        let config = &setup.config;
+        let rx_sizes = core::iter::repeat_n(config.rx_ring, config.rx_queues.into());
+        let tx_sizes = core::iter::repeat_n(config.tx_ring, config.tx_queues.into());
+        let mut memory = ring_memory(&setup.space, RingMemory::bytes(rx_sizes.chain(tx_sizes)))?;
+        let (view, clock, lost) = (hw.regs.view(), &hw.clock, hw.regs.lost());
+        let mut rx = Vec::new();
+        for id in 0..config.rx_queues {
+            let tail = hw.regs.doorbell::<RDT>(id.into())?;
+            let room = setup.buffer_kib * 1024;
+            let ring = RxRing::new(memory.ring(config.rx_ring)?, tail, lost.clone(), &setup.pool, room, config.port)?;
+            rx.push(RxQueue::new(key.clone(), id, ring, view.clone(), clock.clone(), config.vlan_strip));
+        }
+        let mut tx = Vec::new();
+        for id in 0..config.tx_queues {
+            let tail = hw.regs.doorbell::<TDT>(id.into())?;
+            let ring = TxRing::new(memory.ring(config.tx_ring)?, tail, lost.clone(), &setup.pool)?;
+            tx.push(TxQueue::new(key.clone(), id, ring, view.clone(), clock.clone()));
+        }
+        Ok((rx, tx))
+    }
+
+    fn enable_queues(&mut self, rx: &mut [RxQueue], tx: &mut [TxQueue]) -> Result<(), PortError> {
+        for queue in tx {
+            queue.program()?;
+            queue.enable()?;
+        }
+        let drop = self.setup.config.drop_enabled();
+        for queue in &mut *rx {
+            queue.program(self.setup.buffer_kib, drop)?;
+        }
+        for queue in rx {
+            queue.enable()?;
+        }
+        init::enable_receive(&mut self.hw, true)?;
+        self.hw.check()?;
+        Ok(())
+    }
+}
+
+/// Gives all buffers on queues back to their pools.
+pub(crate) fn release(rx: &mut [RxQueue], tx: &mut [TxQueue], proof: &Quiesced) {
+    for queue in rx {
+        queue.release(proof);
+    }
+    for queue in tx {
+        queue.release(proof);
+    }
+}
+
+/// Returns memory for rings of `bytes` together, mapped for the device both ways.
+pub(crate) fn ring_memory(space: &IovaSpace, bytes: usize) -> Result<RingMemory, PortError> {
+    let memory: Box<dyn Memory> = Box::new(HeapMemory::new(bytes.max(1).next_multiple_of(4096))?);
+    Ok(RingMemory::new(Region::alloc(space, memory, DmaAccess::ReadWrite)?))
+}

@@ -1,0 +1,309 @@
+//! The control side of a started port.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use vfio_hal::irq::IrqSink;
+use vfio_hal::pmd::{
+    self, FlowControl, LinkStatus, MacAddr, Port, PortError, PortInfo, PortStats, RxQueue as _, TxQueue as _,
+};
+
+use crate::hw::Hw;
+use crate::interrupt::{self, Vector};
+use crate::port::{Configured, Failed, PortKey, Setup, Started, release};
+use crate::rss::RssConfig;
+use crate::rx::RxQueue;
+use crate::tx::TxQueue;
+use crate::{filter, flow_control, init, link, mtu};
+
+/// The control side of a started port. Its queues are values of their own; it has the registers that all of them share.
+pub struct Running {
+    hw: Hw,
+    setup: Setup,
+    key: PortKey,
+    /// How many receive and transmit queues there are.
+    queues: (u32, u32),
+}
+
+impl core::fmt::Debug for Running {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Running").field("model", self.hw.model).field("queues", &self.queues).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    pub(crate) fn new(hw: Hw, setup: Setup, key: PortKey, queues: (u32, u32)) -> Running {
+        Running { hw, setup, key, queues }
+    }
+
+    /// Returns what the port is.
+    pub fn info(&self) -> PortInfo {
+        self.setup.info(&self.hw)
+    }
+
+    /// Returns the state of the link.
+    pub fn link(&mut self) -> Result<LinkStatus, PortError> {
+        link::status(&self.hw)
+    }
+
+    /// Waits for the link to come up, at most `limit`; returns its state then.
+    pub fn wait_for_link(&mut self, limit: Duration) -> Result<LinkStatus, PortError> {
+        link::wait(&self.hw, limit)
+    }
+
+    /// Returns the basic statistics since they were reset. The device's counters are read by this value alone, and must be
+    /// at least every 4 minutes and 48 seconds at full rate, or 32-bit byte counters wrap (82599 datasheet 8.2.3.23).
+    pub fn stats(&mut self) -> Result<PortStats, PortError> {
+        self.setup.stats.update(&mut self.hw);
+        self.hw.check()?;
+        Ok(self.setup.stats.basic())
+    }
+
+    /// Calls `each` with the name and value of every extended statistic.
+    pub fn xstats(&mut self, each: &mut dyn FnMut(&str, u64)) -> Result<(), PortError> {
+        self.setup.stats.update(&mut self.hw);
+        self.hw.check()?;
+        self.setup.stats.each_xstat(each);
+        Ok(())
+    }
+
+    /// Starts all statistics of the device from 0.
+    pub fn reset_stats(&mut self) -> Result<(), PortError> {
+        self.setup.stats.clear(&mut self.hw);
+        Ok(self.hw.check()?)
+    }
+
+    /// Receives every packet, or only those that the filters let pass.
+    pub fn set_promiscuous(&mut self, on: bool) -> Result<(), PortError> {
+        self.setup.filters.set_promiscuous(&mut self.hw, on)
+    }
+
+    /// Receives every multicast packet, or only listed groups.
+    pub fn set_all_multicast(&mut self, on: bool) -> Result<(), PortError> {
+        self.setup.filters.set_all_multicast(&mut self.hw, on)
+    }
+
+    /// Changes the port's own address.
+    pub fn set_mac(&mut self, mac: MacAddr) -> Result<(), PortError> {
+        self.setup.filters.set_mac(&mut self.hw, mac)
+    }
+
+    /// Receives packets to a further unicast address.
+    pub fn add_mac(&mut self, mac: MacAddr) -> Result<(), PortError> {
+        self.setup.filters.add_mac(&mut self.hw, mac)
+    }
+
+    /// Stops receiving packets to an address that was added.
+    pub fn remove_mac(&mut self, mac: MacAddr) -> Result<(), PortError> {
+        self.setup.filters.remove_mac(&mut self.hw, mac)
+    }
+
+    /// Replaces the list of multicast groups to receive.
+    pub fn set_multicast(&mut self, groups: &[MacAddr]) -> Result<(), PortError> {
+        self.setup.filters.set_multicast(&mut self.hw, groups)
+    }
+
+    /// Filters received packets by VLAN, or lets all pass.
+    pub fn set_vlan_filter(&mut self, on: bool) -> Result<(), PortError> {
+        self.setup.filters.set_vlan_filter(&mut self.hw, on)
+    }
+
+    /// Lets packets of VLAN `id` pass the VLAN filter, or stops that.
+    pub fn set_vlan(&mut self, id: u16, on: bool) -> Result<(), PortError> {
+        self.setup.filters.set_vlan(&mut self.hw, id, on)
+    }
+
+    /// Changes the MTU in bytes while packets flow. Longer packets than a buffer come as chains.
+    pub fn set_mtu(&mut self, mtu: u16) -> Result<(), PortError> {
+        mtu::apply(&mut self.hw, mtu)?;
+        self.setup.config.mtu = mtu;
+        flow_control::apply(&mut self.hw, self.setup.config.flow_control, mtu)
+    }
+
+    /// Changes flow control.
+    pub fn set_flow_control(&mut self, mode: FlowControl) -> Result<(), PortError> {
+        flow_control::apply(&mut self.hw, mode, self.setup.config.mtu)?;
+        self.setup.config.flow_control = mode;
+        Ok(())
+    }
+
+    /// Changes how packets are spread over the receive queues.
+    pub fn set_rss(&mut self, rss: &RssConfig) -> Result<(), PortError> {
+        let rss_new = crate::rss::Rss::new(self.hw.model, Some(rss), self.setup.config.rx_queues)?;
+        rss_new.apply(&mut self.hw)?;
+        self.setup.rss = rss_new;
+        self.setup.config.rss = Some(rss.clone());
+        Ok(())
+    }
+
+    /// Delivers the interrupt of receive queue `queue` to `sink`, or nowhere. It fires once each time the queue is armed.
+    pub fn set_rx_interrupt(&mut self, queue: u16, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
+        let max = self.queues.0.saturating_sub(1).into();
+        if u64::from(queue) > max {
+            return Err(PortError::OutOfRange { what: "the receive queue", value: queue.into(), min: 0, max });
+        }
+        interrupt::route(&*self.hw.device, Vector::of_queue(queue), sink)
+    }
+
+    /// Delivers link changes and module events to `sink`, or nowhere.
+    pub fn set_link_interrupt(&mut self, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
+        let on = sink.is_some();
+        interrupt::route(&*self.hw.device, Vector::OTHER, sink)?;
+        interrupt::unmask_link(&self.hw, on);
+        Ok(())
+    }
+
+    /// Stops the port. All queues must come back; what is on them, sent or not, returns to its pool, for the device has
+    /// acknowledged that it stopped.
+    ///
+    /// # Errors
+    /// [`PortError::QueuesMissing`] if not all queues of this start are given: the port goes on. Another error if the
+    /// device does not stop: then the buffers on the queues are leaked and counted, and the device can be started again.
+    pub fn stop(mut self, rx: Vec<RxQueue>, tx: Vec<TxQueue>) -> Result<Configured, Failed<StopFailed>> {
+        let missing = self.missing(&rx, &tx);
+        if missing != 0 {
+            let back = StopFailed::Running(Started { port: self, rx, tx });
+            return Err(Failed { error: PortError::QueuesMissing { missing }, back });
+        }
+        let result = self.halt(rx, tx);
+        let configured = Configured::from_parts(self.hw, self.setup);
+        match result {
+            Ok(()) => Ok(configured),
+            Err(error) => Err(Failed { error, back: StopFailed::Stopped(configured) }),
+        }
+    }
+
+    fn missing(&self, rx: &[RxQueue], tx: &[TxQueue]) -> u32 {
+        let own = rx.iter().filter(|queue| queue.key.is(&self.key)).count()
+            + tx.iter().filter(|queue| queue.key.is(&self.key)).count();
+        (self.queues.0 + self.queues.1).saturating_sub(own as u32)
+    }
+
+    /// Stops receive, lets transmit drain for a moment, disables every queue, then stops the device as a whole.
+    fn halt(&mut self, mut rx: Vec<RxQueue>, mut tx: Vec<TxQueue>) -> Result<(), PortError> {
+        init::mask_interrupts(&mut self.hw);
+        // A receive path that does not run empty, or a queue that does not stop, is what the reset below is for.
+        let _ = init::enable_receive(&mut self.hw, false);
+        for queue in rx.iter_mut().filter(|queue| queue.is_running()) {
+            if let Ok(proof) = queue.disable() {
+                queue.release(&proof);
+            }
+        }
+        for queue in tx.iter_mut().filter(|queue| queue.is_running()) {
+            queue.drain()?;
+            if let Ok(proof) = queue.disable() {
+                queue.release(&proof);
+            }
+        }
+        self.setup.stats.update(&mut self.hw);
+        let proof = init::reset(&mut self.hw)?;
+        release(&mut rx, &mut tx, &proof);
+        Ok(())
+    }
+
+    /// Returns a port that applications drive without knowing the driver.
+    pub fn erase(started: Started) -> pmd::Started {
+        let Started { port, rx, tx } = started;
+        pmd::Started {
+            port: Box::new(port),
+            rx: rx.into_iter().map(|queue| Box::new(queue) as Box<dyn pmd::RxQueue>).collect(),
+            tx: tx.into_iter().map(|queue| Box::new(queue) as Box<dyn pmd::TxQueue>).collect(),
+        }
+    }
+}
+
+/// What is left of a port that could not be stopped as asked.
+#[derive(Debug)]
+pub enum StopFailed {
+    /// Everything, still running: not all queues were given back.
+    Running(Started),
+    /// A stopped port: the device did not answer, and what it may still use is leaked.
+    Stopped(Configured),
+}
+
+impl Port for Running {
+    fn info(&self) -> PortInfo {
+        self.info()
+    }
+
+    fn link(&mut self) -> Result<LinkStatus, PortError> {
+        self.link()
+    }
+
+    fn wait_for_link(&mut self, limit: Duration) -> Result<LinkStatus, PortError> {
+        self.wait_for_link(limit)
+    }
+
+    fn stats(&mut self) -> Result<PortStats, PortError> {
+        self.stats()
+    }
+
+    fn xstats(&mut self, each: &mut dyn FnMut(&str, u64)) -> Result<(), PortError> {
+        self.xstats(each)
+    }
+
+    fn reset_stats(&mut self) -> Result<(), PortError> {
+        self.reset_stats()
+    }
+
+    fn set_promiscuous(&mut self, on: bool) -> Result<(), PortError> {
+        self.set_promiscuous(on)
+    }
+
+    fn set_all_multicast(&mut self, on: bool) -> Result<(), PortError> {
+        self.set_all_multicast(on)
+    }
+
+    fn set_mac(&mut self, mac: MacAddr) -> Result<(), PortError> {
+        self.set_mac(mac)
+    }
+
+    fn add_mac(&mut self, mac: MacAddr) -> Result<(), PortError> {
+        self.add_mac(mac)
+    }
+
+    fn remove_mac(&mut self, mac: MacAddr) -> Result<(), PortError> {
+        self.remove_mac(mac)
+    }
+
+    fn set_multicast(&mut self, groups: &[MacAddr]) -> Result<(), PortError> {
+        self.set_multicast(groups)
+    }
+
+    fn set_vlan_filter(&mut self, on: bool) -> Result<(), PortError> {
+        self.set_vlan_filter(on)
+    }
+
+    fn set_vlan(&mut self, id: u16, on: bool) -> Result<(), PortError> {
+        self.set_vlan(id, on)
+    }
+
+    fn set_mtu(&mut self, mtu: u16) -> Result<(), PortError> {
+        self.set_mtu(mtu)
+    }
+
+    fn set_flow_control(&mut self, mode: FlowControl) -> Result<(), PortError> {
+        self.set_flow_control(mode)
+    }
+
+    fn set_rx_interrupt(&mut self, queue: u16, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
+        self.set_rx_interrupt(queue, sink)
+    }
+
+    fn set_link_interrupt(&mut self, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
+        self.set_link_interrupt(sink)
+    }
+
+    fn stop(
+        self: Box<Self>,
+        rx: Vec<Box<dyn pmd::RxQueue>>,
+        tx: Vec<Box<dyn pmd::TxQueue>>,
+    ) -> Result<(), PortError> {
+        // Queues of other drivers do not count, and `stop` says what is missing.
+        let rx = rx.into_iter().filter_map(|queue| queue.into_any().downcast().ok().map(|queue| *queue)).collect();
+        let tx = tx.into_iter().filter_map(|queue| queue.into_any().downcast().ok().map(|queue| *queue)).collect();
+        (*self).stop(rx, tx).map(drop).map_err(|failed| failed.error)
+    }
+}
