@@ -43,16 +43,13 @@
 //! If a closure given to [`Producer::push_burst`] or [`Consumer::pop_burst`] panics, what it handed over before
 //! counts and nothing else is lost: values not yet taken stay in the ring.
 
-use alloc::boxed::Box;
-use core::{fmt, mem::MaybeUninit, ops::Deref, ptr::NonNull};
+mod shared;
 
-use crossbeam_utils::CachePadded;
+use core::fmt;
 
+use self::shared::{Half, Slots};
 pub use super::mpmc::RingError;
-use crate::sync::{
-    UnsafeCell,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Makes an empty ring of `capacity` slots, a power of two of at least 2. These are the only allocations.
 pub fn ring<T>(capacity: usize) -> Result<(Producer<T>, Consumer<T>), RingError> {
@@ -61,87 +58,11 @@ pub fn ring<T>(capacity: usize) -> Result<(Producer<T>, Consumer<T>), RingError>
 
 /// Makes an empty ring whose positions start at `first`, so that tests can reach the wrap of the counters.
 fn ring_starting_at<T>(first: usize, capacity: usize) -> Result<(Producer<T>, Consumer<T>), RingError> {
-    let slots = super::mpmc::slots(capacity, |_| UnsafeCell::new(MaybeUninit::uninit()))?;
-    let shared = Box::new(Shared {
-        head: CachePadded::new(AtomicUsize::new(first)),
-        tail: CachePadded::new(AtomicUsize::new(first)),
-        abandoned: AtomicBool::new(false),
-        slots,
-    });
-    let shared = NonNull::from(Box::leak(shared));
+    let (producer, consumer) = Half::pair(first, capacity)?;
     Ok((
-        Producer { shared: Half(shared), tail: first, head: first },
-        Consumer { shared: Half(shared), head: first, tail: first },
+        Producer { shared: producer, tail: first, head: first },
+        Consumer { shared: consumer, head: first, tail: first },
     ))
-}
-
-type Slot<T> = UnsafeCell<MaybeUninit<T>>;
-
-/// Positions count up and wrap at the word size, a multiple of the capacity; position `p` uses slot `p mod
-/// capacity`. The slots from `head` to `tail` hold values and belong to the consumer, all others are free and belong
-/// to the producer.
-struct Shared<T> {
-    /// Stored by the consumer only.
-    head: CachePadded<AtomicUsize>,
-    /// Stored by the producer only.
-    tail: CachePadded<AtomicUsize>,
-    /// Set when the first of the two halves is dropped; the other reads it, and knows that it is the last one.
-    abandoned: AtomicBool,
-    slots: Box<[Slot<T>]>,
-}
-
-impl<T> Shared<T> {
-    /// Returns the slot of a position.
-    #[inline(always)]
-    fn slot(&self, position: usize) -> &Slot<T> {
-        // SAFETY: the length is a power of two (`slots` checks it), so the mask keeps the index below it.
-        unsafe { self.slots.get_unchecked(position & (self.slots.len() - 1)) }
-    }
-}
-
-impl<T> Drop for Shared<T> {
-    fn drop(&mut self) {
-        let tail = self.tail.load(Ordering::Relaxed);
-        let mut head = self.head.load(Ordering::Relaxed);
-        while head != tail {
-            // SAFETY: slots from head to tail hold values; both halves are gone, and each position is visited once.
-            self.slot(head).with_mut(|cell| unsafe { (*cell).assume_init_drop() });
-            head = head.wrapping_add(1);
-        }
-    }
-}
-
-/// One of the two owners of what is shared; the second to go frees it.
-///
-/// An `Arc` does the same, but the last drop of one relies on a stand-alone fence, which ThreadSanitizer cannot
-/// follow, and the flag is needed anyhow.
-struct Half<T>(NonNull<Shared<T>>);
-
-// SAFETY: each value is moved in by the thread that has the producer and moved out, or dropped, by one other; no `&T`
-// is given out, so `T: Send` is enough. The halves see to it that no slot is used by both at once (see their SAFETY
-// comments), everything else that is shared is atomic or constant, and `Drop` synchronises the two. There is no
-// `Sync`: a half has one owner.
-unsafe impl<T: Send> Send for Half<T> {}
-
-impl<T> Deref for Half<T> {
-    type Target = Shared<T>;
-
-    #[inline(always)]
-    fn deref(&self) -> &Shared<T> {
-        // SAFETY: it came from a `Box` and is freed by the second of two halves to be dropped, so not before this one.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl<T> Drop for Half<T> {
-    fn drop(&mut self) {
-        // Release: the other half, when it sees the flag, also sees all that this one did. Acquire: the reverse, so
-        // that the last one frees the memory after the other's last access.
-        if self.abandoned.swap(true, Ordering::AcqRel) {
-            // SAFETY: it came from a `Box`, and the other half is gone: it set the flag as the last thing it did.
-            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-        }
-    }
 }
 
 /// The half that appends. It can be sent to another thread; it cannot be cloned or shared.
@@ -157,7 +78,7 @@ impl<T> Producer<T> {
     /// Returns the number of slots.
     #[inline]
     pub fn capacity(&self) -> usize {
-        self.shared.slots.len()
+        self.shared.capacity()
     }
 
     /// Returns how many values the ring holds; the consumer may have taken some by the time of return.
@@ -183,7 +104,7 @@ impl<T> Producer<T> {
         if self.free(1) == 0 {
             return Err(value);
         }
-        let mut burst = Filling { producer: self };
+        let mut burst = Filling::of(self);
         // SAFETY: there is a free slot.
         unsafe { burst.fill(value) };
         Ok(())
@@ -196,7 +117,7 @@ impl<T> Producer<T> {
         if self.free(N) < N {
             return Err(values);
         }
-        let mut burst = Filling { producer: self };
+        let mut burst = Filling::of(self);
         for value in values {
             // SAFETY: there are `N` free slots for `N` values.
             unsafe { burst.fill(value) };
@@ -213,7 +134,7 @@ impl<T> Producer<T> {
         if count == 0 {
             return 0;
         }
-        let mut burst = Filling { producer: self };
+        let mut burst = Filling::of(self);
         for _ in 0..count {
             let value = next();
             // SAFETY: `count` slots are free.
@@ -226,7 +147,7 @@ impl<T> Producer<T> {
     /// the last look.
     #[inline(always)]
     fn free(&mut self, wanted: usize) -> usize {
-        let capacity = self.shared.slots.len();
+        let capacity = self.shared.capacity();
         let free = capacity - self.tail.wrapping_sub(self.head);
         if free >= wanted {
             return free;
@@ -244,11 +165,21 @@ impl<T> fmt::Debug for Producer<T> {
 }
 
 /// Publishes what was filled when it goes out of scope, at the end of a burst or by a panic in its closure.
+///
+/// It has the slots at hand, because the compiler would load their address again for each value.
 struct Filling<'a, T> {
-    producer: &'a mut Producer<T>,
+    slots: Slots<'a, T>,
+    next: &'a mut usize,
+    shared_tail: &'a AtomicUsize,
 }
 
-impl<T> Filling<'_, T> {
+impl<'a, T> Filling<'a, T> {
+    #[inline(always)]
+    fn of(producer: &'a mut Producer<T>) -> Self {
+        let shared = &*producer.shared;
+        Self { slots: shared.slots(), next: &mut producer.tail, shared_tail: &shared.tail }
+    }
+
     /// Puts `value` in the next slot.
     ///
     /// # Safety
@@ -256,18 +187,17 @@ impl<T> Filling<'_, T> {
     /// [`Producer::free`] has counted it.
     #[inline(always)]
     unsafe fn fill(&mut self, value: T) {
-        let producer = &mut *self.producer;
         // SAFETY: the slot is at or past the shared tail and less than one capacity past the head that was read
         // with Acquire, so it is free, the consumer is done with it, and there is no second producer.
-        producer.shared.slot(producer.tail).with_mut(|cell| unsafe { (*cell).write(value) });
-        producer.tail = producer.tail.wrapping_add(1);
+        self.slots.at(*self.next).with_mut(|cell| unsafe { (*cell).write(value) });
+        *self.next = self.next.wrapping_add(1);
     }
 }
 
 impl<T> Drop for Filling<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.producer.shared.tail.store(self.producer.tail, Ordering::Release);
+        self.shared_tail.store(*self.next, Ordering::Release);
     }
 }
 
@@ -284,7 +214,7 @@ impl<T> Consumer<T> {
     /// Returns the number of slots.
     #[inline]
     pub fn capacity(&self) -> usize {
-        self.shared.slots.len()
+        self.shared.capacity()
     }
 
     /// Returns how many values the ring holds; the producer may have added some by the time of return.
@@ -310,7 +240,7 @@ impl<T> Consumer<T> {
         if self.held(1) == 0 {
             return None;
         }
-        let mut burst = Draining { consumer: self };
+        let mut burst = Draining::of(self);
         // SAFETY: there is a value.
         Some(unsafe { burst.empty() })
     }
@@ -325,7 +255,7 @@ impl<T> Consumer<T> {
         if count == 0 {
             return 0;
         }
-        let mut burst = Draining { consumer: self };
+        let mut burst = Draining::of(self);
         for _ in 0..count {
             // SAFETY: there are `count` values.
             put(unsafe { burst.empty() });
@@ -355,10 +285,18 @@ impl<T> fmt::Debug for Consumer<T> {
 
 /// Frees what was emptied when it goes out of scope, at the end of a burst or by a panic in its closure.
 struct Draining<'a, T> {
-    consumer: &'a mut Consumer<T>,
+    slots: Slots<'a, T>,
+    next: &'a mut usize,
+    shared_head: &'a AtomicUsize,
 }
 
-impl<T> Draining<'_, T> {
+impl<'a, T> Draining<'a, T> {
+    #[inline(always)]
+    fn of(consumer: &'a mut Consumer<T>) -> Self {
+        let shared = &*consumer.shared;
+        Self { slots: shared.slots(), next: &mut consumer.head, shared_head: &shared.head }
+    }
+
     /// Moves the oldest value out.
     ///
     /// # Safety
@@ -366,12 +304,10 @@ impl<T> Draining<'_, T> {
     /// [`Consumer::held`] has counted it.
     #[inline(always)]
     unsafe fn empty(&mut self) -> T {
-        let consumer = &mut *self.consumer;
         // SAFETY: the position is before the tail that was read with Acquire, so the slot holds a value; it belongs
         // to the one consumer until the shared head passes it, and the head counts up, so it is moved out once.
-        let value =
-            consumer.shared.slot(consumer.head).with_mut(|cell| unsafe { (*cell).assume_init_read() });
-        consumer.head = consumer.head.wrapping_add(1);
+        let value = self.slots.at(*self.next).with_mut(|cell| unsafe { (*cell).assume_init_read() });
+        *self.next = self.next.wrapping_add(1);
         value
     }
 }
@@ -379,7 +315,7 @@ impl<T> Draining<'_, T> {
 impl<T> Drop for Draining<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.consumer.shared.head.store(self.consumer.head, Ordering::Release);
+        self.shared_head.store(*self.next, Ordering::Release);
     }
 }
 
