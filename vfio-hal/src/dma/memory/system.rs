@@ -98,14 +98,15 @@ pub struct Memlock {
     pub limit: Option<u64>,
     /// Bytes locked already.
     pub locked: u64,
-    /// The limit does not count: the process has CAP_IPC_LOCK.
+    /// The limit does not count: the calling thread has CAP_IPC_LOCK.
     pub privileged: bool,
 }
 
 impl Memlock {
     /// Reads the limit and what is used of it.
     pub fn read() -> Memlock {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        // Capabilities are the calling thread's own.
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `limit` is a live, writable rlimit.
         let failed = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) } != 0;
