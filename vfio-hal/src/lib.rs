@@ -15,6 +15,7 @@ pub mod dma;
 pub mod irq;
 mod mmio;
 pub mod pmd;
+pub mod pci;
 pub mod poll;
 pub mod regs;
 pub mod ring;

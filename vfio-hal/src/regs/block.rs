@@ -146,7 +146,22 @@ impl<M: RegisterMap> View<M> {
         }
     }
 
-    /// Returns entry `INDEX` of a register array; an index beyond the array does not compile.
+    /// Returns entry `INDEX` of a register array; an index beyond the array does not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// vfio_hal::registers! {
+    ///     /// An example.
+    ///     pub block Example[0x100];
+    ///     /// Four entries.
+    ///     pub TAIL @ 0x40 + 8 * [4] RW;
+    /// }
+    /// fn fifth(view: &vfio_hal::regs::View<Example>) -> u32 {
+    ///     view.at_const::<TAIL, 4>().read().bits()
+    /// }
+    /// # use vfio_hal::Device;
+    /// # let device = vfio_hal::testing::RamDevice::new(0x100);
+    /// # fifth(&vfio_hal::regs::Block::new(device.bar(0).unwrap()).unwrap());
+    /// ```
     pub fn at_const<R: Register<Map = M>, const INDEX: usize>(&self) -> At<'_, R> {
         const {
             assert!(INDEX < R::COUNT, "the register array has no entry of this index");

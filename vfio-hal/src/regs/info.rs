@@ -169,21 +169,6 @@ impl RegisterInfo {
         }
         entries(self.spans).chain(entries(self.aliases))
     }
-
-    /// Checks at compile time that the declaration makes sense, and returns it.
-    #[doc(hidden)]
-    pub const fn checked(self) -> Self {
-        assert!(!self.spans.is_empty(), "a register needs an offset");
-        let mut at = 0;
-        while at < self.fields.len() {
-            let field = self.fields[at];
-            assert!(field.lsb <= field.msb, "a bit field is written msb:lsb");
-            assert!((field.msb as u32) < self.bits.count(), "a bit field lies above the register's width");
-            at += 1;
-        }
-        assert!(self.align.is_power_of_two(), "an alignment is a power of two");
-        self
-    }
 }
 
 /// Returns the offset of entry `index` of an array that lies in these spans.
@@ -222,18 +207,34 @@ pub const fn within(info: &RegisterInfo, limit: u64) -> bool {
     fits(info.spans, info.bits, limit) && fits(info.aliases, info.bits, limit)
 }
 
-/// Returns the bits that the fields of a register cover; those beside a bus address are checked to lie below it.
+/// Returns whether every field is written msb:lsb and lies within the register.
 #[doc(hidden)]
-pub const fn flag_mask(info: &RegisterInfo) -> u64 {
+pub const fn fields_fit(info: &RegisterInfo) -> bool {
+    let mut at = 0;
+    while at < info.fields.len() {
+        let FieldInfo { msb, lsb, .. } = info.fields[at];
+        if lsb > msb || msb as u32 >= info.bits.count() {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// Returns whether the flags beside a bus address lie in the bits that its alignment keeps 0.
+#[doc(hidden)]
+pub const fn flags_beside_address(info: &RegisterInfo) -> bool {
+    let bus = matches!(info.access, AccessKind::BusAddress);
+    info.align.is_power_of_two() && (!bus || flag_mask(info) < info.align)
+}
+
+/// Returns the bits that the fields of a register cover.
+pub(super) const fn flag_mask(info: &RegisterInfo) -> u64 {
     let (mut mask, mut at) = (0, 0);
     while at < info.fields.len() {
         mask |= info.fields[at].mask();
         at += 1;
     }
-    assert!(
-        mask < info.align || !matches!(info.access, AccessKind::BusAddress),
-        "flags beside a bus address lie in the bits that its alignment keeps 0"
-    );
     mask
 }
 

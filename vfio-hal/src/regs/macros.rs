@@ -112,8 +112,7 @@ macro_rules! registers {
                 aliases: &[$($crate::registers!(@span $($alias),+)),*],
                 fields: &[$($crate::registers!(@field $field $place)),*],
                 align: $crate::registers!(@align $($align)?),
-            }
-            .checked();
+            };
 
             #[inline]
             fn from_raw(raw: u64) -> Self {
@@ -132,7 +131,14 @@ macro_rules! registers {
                 $crate::regs::__private::within(&INFO, <$map as $crate::regs::RegisterMap>::SPAN),
                 concat!(stringify!($name), " leaves its block, is not aligned, or overlaps itself")
             );
-            $crate::regs::__private::flag_mask(&INFO);
+            assert!(
+                $crate::regs::__private::fields_fit(&INFO),
+                concat!("a field of ", stringify!($name), " is not written msb:lsb, or is above the register's width")
+            );
+            assert!(
+                $crate::regs::__private::flags_beside_address(&INFO),
+                concat!("the alignment of ", stringify!($name), " is no power of two, or a flag lies above it")
+            );
         };
 
         impl $name {

@@ -86,5 +86,5 @@ pub mod __private {
     pub use bitfield;
     pub use pastey;
 
-    pub use super::info::{concat, flag_mask, within};
+    pub use super::info::{concat, fields_fit, flags_beside_address, within};
 }
