@@ -1,19 +1,11 @@
 //! The synchronisation primitives of the rings and the pool, in one place, so that loom can replace them.
 //!
-//! Key types: [`atomic`], [`Arc`], [`UnsafeCell`] (access through closures, so that loom can check each one for
-//! races) and [`Backoff`].
+//! Key types: [`atomic`], [`UnsafeCell`] (access through a closure, so that loom can check each one for races) and
+//! [`Backoff`]. There is no `Arc`: nothing built on this module counts references.
 //!
-//! Everything in this crate that shares memory between threads takes its atomics from here. A build with
-//! `--cfg loom` gets loom's, which explore every interleaving; any other build gets `core`'s and `alloc`'s, and
-//! the closures inline to plain pointer accesses.
+//! What moves packets between threads takes its atomics from here. A build with `--cfg loom` gets loom's, which
+//! explore every interleaving; any other build gets `core`'s, and the closures inline to plain pointer accesses.
 
-#[cfg(not(loom))]
-#[allow(unused_imports, reason = "the rings need no Arc; the pool is built on this module as well")]
-pub(crate) use alloc::sync::Arc;
-
-#[cfg(loom)]
-#[allow(unused_imports, reason = "the rings need no Arc; the pool is built on this module as well")]
-pub(crate) use loom::sync::Arc;
 #[cfg(loom)]
 pub(crate) use loom::{cell::UnsafeCell, sync::atomic};
 #[cfg(not(loom))]
