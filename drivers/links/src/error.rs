@@ -82,14 +82,10 @@ pub enum LinkError {
         name: Word,
     },
     /// The interface does not carry Ethernet.
-    #[error(
-        "{name} does not carry Ethernet frames (ARP hardware type {hardware}): choose an Ethernet interface"
-    )]
+    #[error("{name} does not carry Ethernet frames: choose an interface that has a MAC address")]
     NotEthernet {
         /// The interface.
         name: Word,
-        /// Its `ARPHRD_*` number.
-        hardware: u16,
     },
     /// The interface was removed while it was in use.
     #[error("interface {name} was removed: open the link again when it is back")]

@@ -66,7 +66,8 @@ impl<const N: usize> Text<N> {
         let joined = a.bytes().chain(b.bytes());
         let mut len = 0;
         for (slot, byte) in bytes.iter_mut().zip(joined) {
-            *slot = byte;
+            // An error is one line, whatever was typed.
+            *slot = if byte.is_ascii_control() { b'?' } else { byte };
             len += 1;
         }
         Text { len, bytes }
@@ -95,6 +96,11 @@ mod tests {
             assert_eq!(PathEnd::head(text).as_str(), text);
             assert_eq!(PathEnd::tail(text).as_str(), text);
         }
+    }
+
+    #[test]
+    fn control_characters_break_no_line() {
+        assert_eq!(Word::head("a\nb\0\x1b").as_str(), "a?b??");
     }
 
     #[test]

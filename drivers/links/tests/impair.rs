@@ -1,8 +1,8 @@
 //! The bad cable: what it counts is what the checker at its end finds.
 
 use pmd_links::{
-    Faults, FrameSize, Generator, GeneratorConfig, Impair, ImpairConfig, Impairments, Link, Loopback, PauseCycle,
-    Probability, Sent, Sink, Verdict, pair, split,
+    Faults, FrameSize, Generator, GeneratorConfig, Impair, ImpairConfig, Impairments, Link, Loopback,
+    PauseCycle, Probability, Sent, Sink, Verdict, pair, split,
 };
 
 const COUNT: u64 = 20_000;

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use pmd_links::{
-    Counts, Generator, GeneratorConfig, Link, LinkStatus, Loopback, Meter, PairEnd, Sent, Sink, Traffic, pair, split,
+    Counts, Generator, GeneratorConfig, Link, LinkStatus, Loopback, Meter, PairEnd, Sent, Sink, Traffic,
+    pair, split,
 };
 use proptest::prelude::*;
 
@@ -120,7 +121,8 @@ fn two_threads_lose_nothing_in_either_direction() {
             let mut end = Meter::new(end);
             let traffic = end.traffic();
             let mut generator =
-                Generator::new(&GeneratorConfig { count: Some(COUNT), flows: 5, ..Default::default() }).unwrap();
+                Generator::new(&GeneratorConfig { count: Some(COUNT), flows: 5, ..Default::default() })
+                    .unwrap();
             let mut sink = Sink::verifying();
             let verdict = sink.verdict();
             let (mut out, mut frame) = (Vec::new(), Vec::new());
@@ -198,8 +200,5 @@ fn links_work_through_boxes_and_references() {
     let mut frame = Vec::new();
     assert!(boxed.receive(&mut frame, 0).unwrap());
     let named: Vec<_> = meter.get().named().collect();
-    assert_eq!(
-        named,
-        [("tx_frames", 1), ("tx_bytes", 3), ("tx_busy", 1), ("rx_frames", 0), ("rx_bytes", 0)]
-    );
+    assert_eq!(named, [("tx_frames", 1), ("tx_bytes", 3), ("tx_busy", 1), ("rx_frames", 0), ("rx_bytes", 0)]);
 }

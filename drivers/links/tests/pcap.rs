@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapReader, PcapWriter};
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
-use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
 use pcap_file::pcapng::blocks::simple_packet::SimplePacketBlock;
 use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
 use pcap_file::{DataLink, Endianness, TsResolution};
 use pmd_links::{
-    CaptureFormat, Epoch, Link, LinkError, LinkStatus, Loopback, PcapError, PcapSink, PcapSource, Replay, Sent, Tee,
+    CaptureFormat, Epoch, Link, LinkError, LinkStatus, Loopback, PcapError, PcapSink, PcapSource, Replay,
+    Sent, Tee,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -121,7 +124,10 @@ fn paced_every_ten_microseconds(path: &Path, frames: &[Vec<u8>]) {
     let start = 77;
     for (i, expected) in frames.iter().enumerate() {
         if i > 0 {
-            assert!(!source.receive(&mut frame, start + 10_000 * i as u64 - 1).unwrap(), "frame {i} is early");
+            assert!(
+                !source.receive(&mut frame, start + 10_000 * i as u64 - 1).unwrap(),
+                "frame {i} is early"
+            );
             assert!(frame.is_empty() && !source.exhausted());
         }
         assert!(source.receive(&mut frame, start + 10_000 * i as u64).unwrap(), "frame {i} is late");
@@ -174,7 +180,8 @@ fn pcapng_is_played_with_every_kind_of_packet_and_clock() {
         let bytes = pcapng(endianness, |writer| {
             writer.write_block(&interface(DataLink::ETHERNET, None).into_block()).unwrap();
             for frame in &frames {
-                let block = SimplePacketBlock { original_len: frame.len() as u32, data: Cow::Borrowed(frame) };
+                let block =
+                    SimplePacketBlock { original_len: frame.len() as u32, data: Cow::Borrowed(frame) };
                 writer.write_block(&block.into_block()).unwrap();
             }
         });
@@ -204,7 +211,8 @@ fn a_loop_begins_again_and_an_empty_capture_does_not_hang() {
     }
     // Paced, every round begins when its first frame is asked for.
     let mut source = PcapSource::open(&path, Replay { looped: true, paced: true, ..AS_FAST }).unwrap();
-    let times: Vec<u64> = (0..2_000).filter(|&now| source.receive(&mut frame, now).unwrap()).take(7).collect();
+    let times: Vec<u64> =
+        (0..2_000).filter(|&now| source.receive(&mut frame, now).unwrap()).take(7).collect();
     assert_eq!(times, [0, 100, 200, 201, 301, 401, 402]);
 
     write(&path, ZERO, &[], 0);
@@ -226,7 +234,9 @@ fn every_way_to_cut_a_file_off_is_said() {
         let path = file(&dir, &whole[..len]);
         match (len, PcapSource::open(&path, AS_FAST)) {
             (0..24, Err(PcapError::NotACapture { .. })) => {}
-            (24 | 60 | 109, Ok(source)) => assert_eq!(source.frames(), [24, 60, 109].iter().position(|&l| l == len).unwrap() as u64),
+            (24 | 60 | 109, Ok(source)) => {
+                assert_eq!(source.frames(), [24, 60, 109].iter().position(|&l| l == len).unwrap() as u64)
+            }
             (25..60, Err(PcapError::Truncated { frames: 0, offset: 24, .. })) => {}
             (61..109, Err(PcapError::Truncated { frames: 1, offset: 60, .. })) => {}
             (_, other) => panic!("cut to {len} bytes: {:?}", other.err()),
@@ -250,7 +260,9 @@ fn foreign_and_missing_files_are_said() {
     assert!(missing.to_string().contains("nothing.pcap: No such file"), "{missing}");
     assert!(matches!(open_error(dir.path()), PcapError::NotAFile { .. }));
     assert!(matches!(open_error(Path::new("/dev/null")), PcapError::NotAFile { .. }));
-    for foreign in [&b""[..], b"#!/bin/sh\necho this is no capture at all\n", &[0x1f, 0x8b, 8, 0, 0, 0], &[0; 100]] {
+    for foreign in
+        [&b""[..], b"#!/bin/sh\necho this is no capture at all\n", &[0x1f, 0x8b, 8, 0, 0, 0], &[0; 100]]
+    {
         assert!(matches!(open_error(&file(&dir, foreign)), PcapError::NotACapture { .. }));
     }
 
@@ -317,6 +329,15 @@ fn damaged_records_are_said() {
 }
 
 #[test]
+fn a_record_larger_than_the_buffer_is_read() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("large.pcap");
+    let frames = [vec![1; 100], vec![2; 300_000], vec![3; 100]];
+    write(&path, ZERO, &frames, 1);
+    assert!(play(&mut PcapSource::open(&path, AS_FAST).unwrap()).unwrap() == frames);
+}
+
+#[test]
 fn a_file_that_changes_under_the_player_is_noticed_or_ignored() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("in.pcap");
@@ -367,8 +388,8 @@ fn a_tee_writes_what_passed_and_nothing_else() {
         let packet = packet.unwrap();
         seen.push((packet.timestamp.as_nanos(), packet.data.into_owned()));
     }
-    let expected =
-        [(10, "first"), (20, "second"), (40, "first"), (50, "second")].map(|(at, text)| (at, text.as_bytes().to_vec()));
+    let expected = [(10, "first"), (20, "second"), (40, "first"), (50, "second")]
+        .map(|(at, text)| (at, text.as_bytes().to_vec()));
     assert_eq!(seen, expected);
 }
 
@@ -389,7 +410,8 @@ fn any_capture() -> impl Strategy<Value = Vec<u8>> {
             writer.write_block(&interface(DataLink::ETHERNET, nanos.then_some(9)).into_block()).unwrap();
             for frame in &frames {
                 if kind == 2 {
-                    let block = SimplePacketBlock { original_len: frame.len() as u32, data: Cow::Borrowed(frame) };
+                    let block =
+                        SimplePacketBlock { original_len: frame.len() as u32, data: Cow::Borrowed(frame) };
                     writer.write_block(&block.into_block()).unwrap();
                 } else {
                     writer.write_block(&enhanced(0, 5, frame).into_block()).unwrap();

@@ -167,10 +167,16 @@ fn a_rate_is_kept_to_the_frame_by_the_given_clock() {
         for elapsed in [1u64, 999, 1_000, 333_333, 10_000_000] {
             let due = (u128::from(elapsed) * u128::from(rate) / 1_000_000_000 + 1).min(30_000) as u64;
             while generator.generated() < due {
-                assert!(generator.receive(&mut frame, start + elapsed).unwrap(), "rate {rate} at {elapsed} ns");
+                assert!(
+                    generator.receive(&mut frame, start + elapsed).unwrap(),
+                    "rate {rate} at {elapsed} ns"
+                );
             }
             if due < 30_000 {
-                assert!(!generator.receive(&mut frame, start + elapsed).unwrap(), "rate {rate} at {elapsed} ns");
+                assert!(
+                    !generator.receive(&mut frame, start + elapsed).unwrap(),
+                    "rate {rate} at {elapsed} ns"
+                );
                 assert!(frame.is_empty());
             }
         }

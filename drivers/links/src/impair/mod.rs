@@ -18,7 +18,7 @@ use crate::counters::{Live, add};
 use crate::{Impairments, Link, LinkError, LinkStatus, Nanos, Sent, Watch};
 
 /// A chance from never to always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Probability(u64);
 
 impl Probability {

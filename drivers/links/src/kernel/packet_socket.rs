@@ -9,10 +9,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno as Os;
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recvmsg,
-    sendmsg, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType,
+    SockaddrStorage, bind, getsockname, recvmsg, sendmsg, setsockopt, socket, sockopt,
 };
 
 use super::backoff::{Backoff, StatusCache};
@@ -65,7 +65,8 @@ pub struct PacketSocketConfig {
 /// Whole frames of a wire come out, whatever the interface offloads: VLAN tags are put back, missing checksums
 /// computed, segments larger than a frame (TSO, GRO) cut. What cannot be cut is counted as unusable.
 ///
-/// A poll that finds nothing makes some later ones skip the system call, for 20 µs at most.
+/// A poll that finds nothing makes some later ones skip the system call, for 20 µs at most. The status is looked up by
+/// name in the network namespace of the thread that asks.
 pub struct PacketSocket {
     socket: OwnedFd,
     name: Word,
@@ -99,11 +100,9 @@ impl PacketSocket {
     pub fn open(config: &PacketSocketConfig) -> Result<PacketSocket, LinkError> {
         let name = check_name(&config.name)?;
         let os = |call| move |errno: Os| LinkError::Os { call, name, errno: Errno(errno as i32) };
-        let (address, _) =
-            find(&config.name).map_err(os("getifaddrs"))?.ok_or(LinkError::NoInterface { name })?;
-        if ![ETHERNET, LOOPBACK].contains(&address.hatype()) {
-            return Err(LinkError::NotEthernet { name, hardware: address.hatype() });
-        }
+        let found = find(&config.name).map_err(os("getifaddrs"))?.ok_or(LinkError::NoInterface { name })?;
+        let address = found.address.filter(|address| [ETHERNET, LOOPBACK].contains(&address.hatype()));
+        let address = address.ok_or(LinkError::NotEthernet { name })?;
         // Until it is bound the socket hears every interface; `take` drops what came in between.
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket =
@@ -175,11 +174,13 @@ impl PacketSocket {
             Ok(message) => message,
             Err(Os::EAGAIN | Os::EINTR) => return Ok(Taken::Nothing),
             Err(Os::ENETDOWN) => {
-                // Said once, both when it goes down and when it is removed.
+                // Said once, both when it goes down and when it is removed; the socket is unbound in the latter case.
                 self.status.forget();
-                return match if_nametoindex(self.name.as_str()) {
-                    Ok(index) if index as usize == self.index => Ok(Taken::Nothing),
-                    _ => Err(LinkError::InterfaceGone { name: self.name }),
+                let bound = getsockname::<SockaddrStorage>(self.socket.as_raw_fd());
+                let bound = bound.ok().and_then(|address| Some(address.as_link_addr()?.ifindex()));
+                return match bound == Some(self.index) {
+                    true => Ok(Taken::Nothing),
+                    false => Err(LinkError::InterfaceGone { name: self.name }),
                 };
             }
             Err(errno) => return Err(self.error("reading from a packet socket", errno)),
@@ -221,12 +222,26 @@ fn vlan_tag(auxdata: &[u8]) -> Option<Tag> {
     Some([a, b, c, d])
 }
 
-/// The link-layer address of an interface, and whether it is up with a carrier.
-fn find(name: &str) -> Result<Option<(LinkAddr, bool)>, Os> {
+/// What the namespace of the calling thread says of an interface.
+#[derive(Clone, Copy)]
+struct Found {
+    /// `None` for interfaces without link-layer addresses, such as TUN.
+    address: Option<LinkAddr>,
+    /// Up with a carrier.
+    running: bool,
+}
+
+fn find(name: &str) -> Result<Option<Found>, Os> {
     let running = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
-    Ok(getifaddrs()?
-        .filter(|interface| interface.interface_name == name)
-        .find_map(|interface| Some((*interface.address?.as_link_addr()?, interface.flags.contains(running)))))
+    let entries = getifaddrs()?.filter(|entry| entry.interface_name == name);
+    // One entry per address; all have the flags, one may have the link-layer address.
+    Ok(entries.fold(None, |found: Option<Found>, entry| {
+        let address = entry.address.and_then(|address| address.as_link_addr().copied());
+        Some(Found {
+            address: found.and_then(|found| found.address).or(address),
+            running: entry.flags.contains(running),
+        })
+    }))
 }
 
 /// Mbit/s as the driver says; 10,000 where it does not know, as with every link without a speed.
@@ -296,8 +311,10 @@ impl Link for PacketSocket {
 
     fn status(&mut self) -> LinkStatus {
         if self.status.is_old(self.now) {
-            let found = find(self.name.as_str());
-            self.status.up = matches!(found, Ok(Some((address, true))) if address.ifindex() == self.index);
+            let found = find(self.name.as_str()).ok().flatten();
+            self.status.up = found.is_some_and(|found| {
+                found.running && found.address.is_some_and(|address| address.ifindex() == self.index)
+            });
         }
         if self.status.up { LinkStatus { up: true, speed_mbps: self.speed_mbps } } else { LinkStatus::DOWN }
     }

@@ -26,7 +26,8 @@ pub struct TapConfig {
 /// A TAP interface in the network namespace of the thread that opened it, without packet information (`IFF_NO_PI`)
 /// and without offloads: the kernel finishes checksums and cuts segments before a frame comes here.
 ///
-/// A poll that finds nothing makes some later ones skip the system call, for 20 µs at most.
+/// A poll that finds nothing makes some later ones skip the system call, for 20 µs at most. The status is looked up by
+/// name in the network namespace of the thread that asks.
 pub struct Tap {
     device: SyncDevice,
     name: Word,
