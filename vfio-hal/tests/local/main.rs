@@ -1,0 +1,8 @@
+//! The in-process backend, with a small model behind it.
+
+mod dma;
+mod interrupts;
+mod life;
+mod model;
+mod registers;
+mod threads;
