@@ -28,6 +28,7 @@ install_missing() {
         command -v "$program" >/dev/null || missing+=("$program")
     done
     ((${#missing[@]} == 0)) && return
+    command -v apt-get >/dev/null || die "install ${missing[*]} first: this machine has no apt to do it with"
     step "host: apt-get update" apt-get update
     step "host: install ${missing[*]}" \
         env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
@@ -35,17 +36,20 @@ install_missing() {
 
 # Unpacks a minimal Debian: bootstrap ROOT. In mounts of its own, so that nothing of /proc can be left behind.
 bootstrap() {
-    local mirror proxy=
+    local mirror proxy='' transport=''
     mirror=$(debian_mirror)
-    # debootstrap fetches with wget, which does not know apt's proxy.
-    eval "$(apt-config shell proxy Acquire::http::Proxy)"
-    [ -z "$proxy" ] || export http_proxy=$proxy
+    if command -v apt-config >/dev/null; then
+        transport=$(apt-config dump Acquire | grep -E '^Acquire::(https?|Check|Retries)') || true
+        # debootstrap fetches with wget, which does not know apt's proxy.
+        eval "$(apt-config shell proxy Acquire::http::Proxy)"
+        [ -z "$proxy" ] || export http_proxy=$proxy
+    fi
     step "root: debootstrap $SUITE" \
         unshare --mount --propagation private --pid --fork --kill-child \
         debootstrap --arch=amd64 --variant=minbase "$SUITE" "$1" "$mirror"
     printf 'deb %s %s main\n' "$mirror" "$SUITE" "$mirror" "$NEWER_SUITE" >"$1/etc/apt/sources.list"
     {
-        apt-config dump Acquire | grep -E '^Acquire::(https?|Check|Retries)' || true
+        printf '%s\n' "$transport"
         printf '%s "%s";\n' APT::Install-Recommends false Acquire::Languages none
     } >"$1/etc/apt/apt.conf.d/90guest"
 }
