@@ -1,0 +1,131 @@
+//! `pmd gen`: send generated packets through a port and judge what comes back.
+
+use std::time::{Duration, Instant};
+
+use pmd_links::{Checker, Generator, Kind, Link, Spec, Verdict};
+use vfio_hal::dma::pool::Packet;
+
+use crate::cli::GenArgs;
+use crate::fault::Fault;
+use crate::port;
+use crate::report::grouped;
+use crate::single::{self, Queues, Work};
+
+/// The port of `pmd gen` when none is given: what it sends comes back.
+const DEFAULT_VDEV: &str = "net_ixgbe0,link=loop";
+
+struct Generate {
+    generator: Generator,
+    checker: Checker,
+    start: Instant,
+    frame: Vec<u8>,
+    sent: u64,
+    dropped: u64,
+    received: u64,
+    stopped: bool,
+    room: usize,
+}
+
+impl Generate {
+    fn send(&mut self, queues: &mut Queues<'_>) -> Result<bool, Fault> {
+        let Some(queue) = queues.tx.first_mut().and_then(|port| port.first_mut()) else { return Ok(false) };
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Nothing is generated that the ring has no room for, so nothing is lost here.
+        let room = queues.burst.room().min(queue.free() as usize);
+        queue.reap(&mut queues.cache);
+        for _ in 0..room {
+            let Some(mut buf) = queues.cache.alloc() else { break };
+            if !self.generator.receive(&mut self.frame, now)? {
+                queues.cache.free(buf);
+                break;
+            }
+            if !buf.fill(&self.frame) {
+                let (len, room) = (self.frame.len(), self.room);
+                return Err(Fault::Usage(format!(
+                    "frames of {len} bytes do not fit into buffers of {room}: raise --mbuf-size"
+                )));
+            }
+            if queues.burst.push(buf).is_err() {
+                break;
+            }
+        }
+        let made = queues.burst.len();
+        let sent = queue
+            .tx_burst(&mut queues.cache, &mut queues.burst)
+            .map_err(|error| Fault::Run(error.to_string()))?;
+        self.sent += sent as u64;
+        self.dropped += (made - sent) as u64;
+        queues.cache.free_all(&mut queues.burst);
+        Ok(made != 0)
+    }
+
+    fn check(&mut self, packet: &Packet) {
+        self.received += 1;
+        self.frame.clear();
+        packet.segments().for_each(|segment| self.frame.extend_from_slice(segment.data()));
+        self.checker.check(&self.frame);
+    }
+}
+
+impl Work for Generate {
+    fn round(&mut self, queues: &mut Queues<'_>) -> Result<bool, Fault> {
+        let mut busy = !self.done() && self.send(queues)?;
+        for queue in queues.rx.iter_mut().flatten() {
+            let received = queue.rx_burst(&mut queues.cache, &mut queues.burst);
+            busy |= received.map_err(|error| Fault::Run(error.to_string()))? != 0;
+            for buf in queues.burst.iter() {
+                self.check(buf);
+            }
+            queues.cache.free_all(&mut queues.burst);
+        }
+        Ok(busy)
+    }
+
+    fn done(&self) -> bool {
+        self.stopped || self.generator.exhausted()
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &GenArgs) -> Result<(), Fault> {
+    let spec: Spec = format!("gen,{}", args.traffic).parse()?;
+    let Kind::Generate { config, .. } = &spec.kind else {
+        return Err(Fault::Usage("--traffic describes a generator, such as size=64,flows=16".into()));
+    };
+    let generator = Generator::new(config).map_err(|error| Fault::Usage(error.to_string()))?;
+    let finite = config.count.is_some();
+    let mut ports = port::open(&args.env, &args.ports, &[DEFAULT_VDEV])?;
+    let mut work = Generate {
+        generator,
+        checker: Checker::new(),
+        start: Instant::now(),
+        frame: Vec::new(),
+        sent: 0,
+        dropped: 0,
+        received: 0,
+        stopped: false,
+        room: args.ports.mbuf_size as usize,
+    };
+    let default = (!finite).then_some(Duration::from_secs(5));
+    let elapsed = single::run(&args.env, &args.run, args.ports.burst, &mut ports, &mut work, default)?;
+    let verdict = work.checker.verdict();
+    let Generate { sent, dropped, received, .. } = work;
+    ports.stop()?;
+    let Verdict { good, lost, reordered, duplicated, corrupt, foreign, .. } = verdict;
+    if args.run.json {
+        let seconds = elapsed.as_secs_f64();
+        let report = serde_json::json!({
+            "seconds": seconds, "sent": sent, "tx_dropped": dropped, "received": received, "good": good,
+            "lost": lost, "reordered": reordered, "duplicated": duplicated, "corrupt": corrupt, "foreign": foreign,
+        });
+        println!("{report:#}");
+    } else {
+        println!("sent {}, not sent {}, received {}", grouped(sent), grouped(dropped), grouped(received));
+        println!("  good {good}, lost {lost}, reordered {reordered}, duplicated {duplicated}, corrupt {corrupt}, foreign {foreign}");
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `pmd info`: what the ports are.
+
+use serde::Serialize;
+use vfio_hal::pmd::PortInfo;
+
+use crate::cli::InfoArgs;
+use crate::fault::Fault;
+use crate::port;
+use crate::report::{Stats, xstats};
+
+#[derive(Serialize)]
+struct Info {
+    port: usize,
+    name: String,
+    driver: &'static str,
+    device: String,
+    mac: String,
+    link: String,
+    link_up: bool,
+    speed_mbps: u32,
+    mtu: u16,
+    mtu_range: (u16, u16),
+    max_rx_queues: u16,
+    max_tx_queues: u16,
+    max_rss_queues: u16,
+    reta_size: u16,
+    stats: Stats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xstats: Option<std::collections::BTreeMap<String, u64>>,
+}
+
+/// Runs the command.
+pub fn run(args: &InfoArgs) -> Result<(), Fault> {
+    let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1])?;
+    let mut infos = Vec::new();
+    for (number, one) in ports.open.iter_mut().enumerate() {
+        let PortInfo {
+            driver, device, mac, max_rx_queues, max_tx_queues, max_rss_queues, reta_size, mtu_range, mtu, ..
+        } = one.port.info();
+        let link = one.port.link()?;
+        infos.push(Info {
+            port: number,
+            name: one.name.clone(),
+            driver,
+            device,
+            mac: mac.to_string(),
+            link: link.to_string(),
+            link_up: link.up,
+            speed_mbps: link.speed_mbps,
+            mtu,
+            mtu_range,
+            max_rx_queues,
+            max_tx_queues,
+            max_rss_queues,
+            reta_size,
+            stats: one.port.stats()?.into(),
+            xstats: if args.xstats { Some(xstats(&mut *one.port)?) } else { None },
+        });
+    }
+    ports.stop()?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&infos).map_err(|error| Fault::Run(error.to_string()))?;
+        println!("{text}");
+        return Ok(());
+    }
+    for info in &infos {
+        println!("port {}: {}", info.port, info.name);
+        println!("  driver      {}", info.driver);
+        println!("  device      {}", info.device);
+        println!("  MAC         {}", info.mac);
+        println!("  link        {}", info.link);
+        println!("  MTU         {} bytes ({} to {})", info.mtu, info.mtu_range.0, info.mtu_range.1);
+        println!(
+            "  queues      up to {} receive, {} transmit; RSS over up to {} by a table of {}",
+            info.max_rx_queues, info.max_tx_queues, info.max_rss_queues, info.reta_size
+        );
+        let Stats { ipackets, opackets, imissed, ierrors, .. } = info.stats;
+        println!("  packets     {ipackets} received, {opackets} sent, {imissed} missed, {ierrors} with errors");
+        for (name, value) in info.xstats.iter().flatten() {
+            println!("  {name}: {value}");
+        }
+    }
+    Ok(())
+}
