@@ -1,1 +1,37 @@
-//! placeholder
+//! A model of the Intel 82599 10 GbE controller, written from its datasheet.
+//!
+//! [`Model82599`] is a [`DeviceModel`](vfio_user_kit::DeviceModel): a backend brings register accesses, memory,
+//! interrupts and time; a [`Link`](pmd_links::Link) is the wire. Register writes only latch, all work is in `step`.
+//!
+//! Where things are, in the order a newcomer meets them:
+//!
+//! - `regs`: the registers as memory. `dispatch`: which of them do something, and who does it.
+//! - `reset`, `nvm`, `semaphore`, `mdio`, `sfp`, `link`: what a driver needs until the link is up.
+//! - `rx`, `tx`: the data path, each in the order a packet goes. `flow_control`: PAUSE, between the two.
+//! - `irq`: causes and vectors.
+//! - [`inspect`], [`Config`]: the outside of the model.
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod config;
+mod dispatch;
+mod events;
+mod flow_control;
+pub mod inspect;
+mod irq;
+mod link;
+mod mdio;
+mod model;
+mod nvm;
+mod packet;
+mod regs;
+mod reset;
+mod rx;
+mod semaphore;
+mod sfp;
+mod shared;
+mod tx;
+mod wire;
+
+pub use config::{Config, Module, Overrun, Part, ShortFrames, Timing};
+pub use model::Model82599;

@@ -1,0 +1,269 @@
+//! The link: what AUTOC asks for, what the cage and the wire allow, when it is up (datasheet 3.7.4, 8.2.3.22).
+//!
+//! A link comes up when a carrier, a module with its laser on (or a backplane) and a mode meet, and stays so for
+//! the training time. AUTOC.Restart_AN starts over. Every change raises LSC.
+//!
+//! Key types: [`Phy`], [`Conditions`]. Neighbours: the model polls the wire's status and brings the registers.
+
+use pmd_links::{LinkStatus, Nanos};
+
+use crate::config::{Part, Timing};
+
+/// AUTOC bits (8.2.3.22.19).
+pub(crate) mod autoc {
+    /// Force link up.
+    pub(crate) const FLU: u32 = 1 << 0;
+    /// Restart auto-negotiation, self-clearing.
+    pub(crate) const RESTART: u32 = 1 << 12;
+    /// Link mode select, 15:13.
+    pub(crate) const LMS_SHIFT: u32 = 13;
+    pub(crate) const KR: u32 = 1 << 16;
+    pub(crate) const KX: u32 = 1 << 30;
+    pub(crate) const KX4: u32 = 1 << 31;
+}
+/// AUTOC2 30:28: the link is disabled.
+const AUTOC2_DISABLE: u32 = 7 << 28;
+
+/// LINKS bits (8.2.3.22.20).
+mod links {
+    /// Backplane auto-negotiation completed.
+    pub(super) const AN_COMPLETE: u32 = 1 << 31;
+    pub(super) const UP: u32 = 1 << 30;
+    pub(super) const SPEED_10G: u32 = 3 << 28;
+    pub(super) const SPEED_1G: u32 = 2 << 28;
+    /// 10G: the lanes are aligned.
+    pub(super) const ALIGNED: u32 = 1 << 17;
+    /// 11:8: a signal on each lane.
+    pub(super) const SIGNAL: u32 = 0xF << 8;
+    /// The link was up without a break since the last read.
+    pub(super) const HELD: u32 = 1 << 7;
+}
+
+/// The arbitration state that ANLP1 19:16 shows once negotiation left state 0. The datasheet gives no names; anything
+/// but zero is what software waits for.
+const AN_RUNNING: u32 = 1 << 16;
+
+/// What decides about the link besides AUTOC.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conditions {
+    /// AUTOC.
+    pub(crate) autoc: u32,
+    /// AUTOC2.
+    pub(crate) autoc2: u32,
+    /// A module is in the cage with its laser on, or there is no cage.
+    pub(crate) medium: bool,
+    /// MACC.FLU, or AUTOC.FLU.
+    pub(crate) forced: bool,
+    /// HLREG0.LPBK.
+    pub(crate) loopback: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Down,
+    Training { until: Nanos },
+    Up,
+}
+
+/// The physical layer.
+pub(crate) struct Phy {
+    part: Part,
+    state: State,
+    wire: LinkStatus,
+    /// When auto-negotiation was last restarted.
+    restarted: Nanos,
+    /// LINKS.HELD, cleared when the link drops.
+    held: bool,
+    speed_mbps: u32,
+    negotiation: Nanos,
+    training: Nanos,
+}
+
+impl Phy {
+    pub(crate) fn new(part: Part, timing: &Timing) -> Phy {
+        Phy {
+            part,
+            state: State::Down,
+            wire: LinkStatus::DOWN,
+            restarted: 0,
+            held: false,
+            speed_mbps: 0,
+            negotiation: timing.negotiation.as_nanos() as Nanos,
+            training: timing.link_up.as_nanos() as Nanos,
+        }
+    }
+
+    /// Drops the link and starts over: a reset, or Restart_AN. Returns whether a link was lost.
+    pub(crate) fn restart(&mut self, now: Nanos) -> bool {
+        let lost = self.state == State::Up;
+        self.state = State::Down;
+        self.restarted = now;
+        self.held &= !lost;
+        lost
+    }
+
+    /// What the wire says.
+    pub(crate) fn set_wire(&mut self, status: LinkStatus) {
+        self.wire = status;
+    }
+
+    /// Whether frames can pass.
+    pub(crate) fn up(&self) -> bool {
+        self.state == State::Up
+    }
+
+    /// The speed in Mbit/s, 0 when down.
+    pub(crate) fn speed(&self) -> u32 {
+        if self.up() { self.speed_mbps } else { 0 }
+    }
+
+    /// Brings the state up to date; returns whether the link went up or down.
+    pub(crate) fn update(&mut self, now: Nanos, conditions: &Conditions) -> bool {
+        let speed = speed_of(conditions.autoc);
+        let possible = if conditions.forced || conditions.loopback {
+            true
+        } else {
+            speed != 0 && conditions.medium && self.wire.up && conditions.autoc2 & AUTOC2_DISABLE == 0
+        };
+        match (self.state, possible) {
+            (State::Down, true) => {
+                let delay = if conditions.forced { 0 } else { self.training };
+                self.state = State::Training { until: now.saturating_add(delay) };
+                self.update(now, conditions)
+            }
+            (State::Training { until }, true) if now >= until => {
+                self.state = State::Up;
+                self.speed_mbps = if speed == 0 { 10_000 } else { speed };
+                true
+            }
+            (State::Training { .. }, false) => {
+                self.state = State::Down;
+                false
+            }
+            (State::Up, false) => {
+                self.state = State::Down;
+                self.held = false;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// When [`update`](Self::update) has something to do although nothing else changes.
+    pub(crate) fn deadline(&self) -> Option<Nanos> {
+        match self.state {
+            State::Training { until } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// LINKS as read, without its side effect.
+    pub(crate) fn peek_links(&self, autoc: u32) -> u32 {
+        let mut value = if self.wire.up { links::SIGNAL } else { 0 };
+        if self.state == State::Up {
+            value |= links::UP;
+            value |=
+                if self.speed_mbps >= 10_000 { links::SPEED_10G | links::ALIGNED } else { links::SPEED_1G };
+            if self.held {
+                value |= links::HELD;
+            }
+            if autoc >> autoc::LMS_SHIFT & 4 != 0 {
+                value |= links::AN_COMPLETE;
+            }
+        }
+        value
+    }
+
+    /// A read of LINKS: the held bit starts anew.
+    pub(crate) fn read_links(&mut self, autoc: u32) -> u32 {
+        let value = self.peek_links(autoc);
+        self.held = self.state == State::Up;
+        value
+    }
+
+    /// ANLP1 as read: the arbitration state, and the partner's pause ability once a backplane has negotiated.
+    pub(crate) fn anlp1(&self, now: Nanos) -> u32 {
+        let running = now >= self.restarted.saturating_add(self.negotiation);
+        let partner = self.part == Part::BackplaneKx4 && self.up();
+        (if running { AN_RUNNING } else { 0 }) | if partner { 0x0400 } else { 0 }
+    }
+}
+
+/// The speed in Mbit/s that a link mode asks for, 0 for none.
+fn speed_of(autoc: u32) -> u32 {
+    match autoc >> autoc::LMS_SHIFT & 7 {
+        1 | 3 => 10_000,
+        0 | 2 | 5 => 1_000,
+        _ if autoc & (autoc::KX4 | autoc::KR) != 0 => 10_000,
+        _ if autoc & autoc::KX != 0 => 1_000,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Nanos = 1_000_000;
+
+    fn conditions() -> Conditions {
+        Conditions { autoc: 0xC09C_6004, autoc2: 0x000A_0000, medium: true, forced: false, loopback: false }
+    }
+
+    fn phy() -> Phy {
+        let mut phy = Phy::new(Part::Sfp, &Timing::default());
+        phy.set_wire(LinkStatus::UP_10G);
+        phy
+    }
+
+    #[test]
+    fn the_link_trains_then_is_up_at_10g() {
+        let mut phy = phy();
+        assert!(!phy.update(0, &conditions()));
+        assert!(!phy.update(4 * MS, &conditions()));
+        assert!(phy.update(5 * MS, &conditions()), "the change is reported");
+        assert!(!phy.update(6 * MS, &conditions()));
+        assert_eq!(phy.read_links(0xC09C_6004) >> 28, 0b0111);
+    }
+
+    #[test]
+    fn a_break_shows_in_the_held_bit_until_read() {
+        let mut phy = phy();
+        phy.update(0, &conditions());
+        phy.update(5 * MS, &conditions());
+        assert!(phy.restart(10 * MS));
+        phy.update(10 * MS, &conditions());
+        phy.update(15 * MS, &conditions());
+        assert_eq!(phy.read_links(0) & links::HELD, 0);
+        assert_ne!(phy.read_links(0) & links::HELD, 0);
+    }
+
+    #[test]
+    fn no_medium_no_carrier_no_mode_no_link() {
+        for broken in [
+            Conditions { medium: false, ..conditions() },
+            Conditions { autoc2: 1 << 30, ..conditions() },
+            Conditions { autoc: 0x8000, ..conditions() },
+        ] {
+            let mut phy = phy();
+            phy.update(0, &broken);
+            phy.update(100 * MS, &broken);
+            assert!(!phy.up(), "{broken:?}");
+        }
+        let mut phy = phy();
+        phy.set_wire(LinkStatus::DOWN);
+        phy.update(0, &conditions());
+        phy.update(100 * MS, &conditions());
+        assert!(!phy.up());
+        phy.update(100 * MS, &Conditions { forced: true, ..conditions() });
+        assert!(phy.up(), "forced up without a carrier");
+    }
+
+    #[test]
+    fn negotiation_leaves_state_0_after_a_restart() {
+        let mut phy = phy();
+        phy.restart(100 * MS);
+        assert_eq!(phy.anlp1(100 * MS) & 0xF_0000, 0);
+        assert_ne!(phy.anlp1(104 * MS) & 0xF_0000, 0);
+    }
+}

@@ -1,0 +1,280 @@
+//! The model as a whole: its units, one step of work, and what the outside calls.
+//!
+//! Key types: [`Model82599`]. Neighbours: implements [`DeviceModel`] for the backends; `dispatch` gives registers
+//! meaning, `reset` puts everything back, `inspect` shows the inside.
+
+use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
+use vfio_user_kit::{AccessError, BarKind, BarSpec, Context, DeviceModel, Ids, ResetKind, Spec, Work};
+
+use crate::config::{Config, Overrun, Part};
+use crate::dispatch::Registers;
+use crate::events::Events;
+use crate::flow_control::FlowControl;
+use crate::irq::{Interrupts, cause};
+use crate::link::{Conditions, Phy, autoc};
+use crate::mdio::Mdio;
+use crate::nvm::Nvm;
+use crate::regs::file::BAR0_BYTES;
+use crate::regs::map::ENTRIES;
+use crate::regs::{Reg, RegisterFile, access};
+use crate::reset::Resetting;
+use crate::rx::Rx;
+use crate::semaphore::Semaphores;
+use crate::sfp::i2c::I2c;
+use crate::sfp::memory::ModuleMemory;
+use crate::shared::{Core, QUEUES};
+use crate::tx::{self, Tx};
+use crate::wire::Wire;
+
+/// CTRL.GIO_DIS: no new requests on PCIe.
+pub(crate) const CTRL_GIO_DIS: u32 = 1 << 2;
+/// HLREG0.LPBK.
+const HLREG0_LPBK: u32 = 1 << 15;
+/// ESDP: SDP3 is an output; its level turns the laser off.
+const ESDP_LASER_OFF: u32 = 1 << 3;
+const ESDP_SDP3_OUT: u32 = 1 << 11;
+/// MACC.FLU.
+const MACC_FLU: u32 = 1 << 0;
+/// Packets handled in one step, each way.
+const BATCH: usize = 64;
+
+/// A model of the Intel 82599.
+pub struct Model82599 {
+    pub(crate) core: Core,
+    pub(crate) nvm: Nvm,
+    pub(crate) semaphores: Semaphores,
+    pub(crate) mdio: Mdio,
+    pub(crate) i2c: I2c,
+    pub(crate) phy: Phy,
+    pub(crate) wire: Wire,
+    pub(crate) flow: FlowControl,
+    pub(crate) rx: Rx,
+    pub(crate) tx: Tx,
+    pub(crate) resetting: Resetting,
+}
+
+impl Model82599 {
+    /// Returns a model that was just switched on, plugged into `link`.
+    pub fn new(config: Config, link: Box<dyn Link>) -> Model82599 {
+        let mut model = Model82599 {
+            nvm: Nvm::new(&config),
+            semaphores: Semaphores::default(),
+            mdio: Mdio::default(),
+            i2c: I2c::new(match config.part {
+                Part::Sfp => ModuleMemory::new(config.module),
+                Part::BackplaneKx4 => None,
+            }),
+            phy: Phy::new(config.part, &config.timing),
+            wire: Wire::new(link),
+            flow: FlowControl::default(),
+            rx: Rx::new(),
+            tx: Tx::new(),
+            resetting: Resetting::default(),
+            core: Core {
+                config,
+                regs: RegisterFile::new(),
+                irq: Interrupts::new(),
+                events: Events::default(),
+                now: 0,
+            },
+        };
+        model.power_on();
+        model
+    }
+
+    /// Plugs in another link; returns the one before.
+    pub fn plug(&mut self, link: Box<dyn Link>) -> Box<dyn Link> {
+        self.wire.replace(link)
+    }
+
+    /// Makes frames that the link has buffered reach their destination.
+    ///
+    /// # Errors
+    /// What the link answers, or the failure after which it was given up.
+    pub fn flush(&mut self) -> Result<(), LinkError> {
+        self.wire.flush()
+    }
+
+    /// Brings time up to date: resets end, the link comes and goes.
+    pub(crate) fn tick(&mut self, now: Nanos) {
+        // A clock that runs backwards stands still here.
+        self.core.now = self.core.now.max(now);
+        let now = self.core.now;
+        self.finish_reset(now);
+        if let Some(status) = self.wire.poll_status(now) {
+            self.phy.set_wire(status);
+        } else if self.phy.deadline().is_none_or(|at| now < at) {
+            return;
+        }
+        self.update_link();
+    }
+
+    /// Looks at everything that decides about the link.
+    pub(crate) fn update_link(&mut self) {
+        let regs = &self.core.regs;
+        let esdp = regs.get(Reg::Esdp);
+        let laser_off = esdp & ESDP_SDP3_OUT != 0 && esdp & ESDP_LASER_OFF != 0;
+        let conditions = Conditions {
+            autoc: regs.get(Reg::Autoc),
+            autoc2: regs.get(Reg::Autoc2),
+            medium: self.core.config.part == Part::BackplaneKx4 || self.i2c.present() && !laser_off,
+            forced: regs.has(Reg::Autoc, autoc::FLU) || regs.has(Reg::Macc, MACC_FLU),
+            loopback: regs.has(Reg::Hlreg0, HLREG0_LPBK),
+        };
+        if self.phy.update(self.core.now, &conditions) {
+            self.link_changed();
+        }
+    }
+
+    /// The link went up or down.
+    pub(crate) fn link_changed(&mut self) {
+        self.core.irq.raise(cause::LINK);
+        if !self.phy.up() {
+            // 8.2.3.23.9: faults of the local MAC.
+            self.core.regs.count(Reg::Mlfc, 0, 1);
+        }
+    }
+
+    /// Frames to and from the link and the rings.
+    fn traffic(&mut self, cx: &Context<'_>) -> bool {
+        let Model82599 { core, flow, rx, tx, wire, phy, .. } = self;
+        let now = core.now;
+        let loopback = core.regs.has(Reg::Hlreg0, HLREG0_LPBK);
+        let mut looped = std::mem::take(&mut wire.frame);
+        let mut moved = rx.drain(core, cx.dma, cx.doorbells, BATCH);
+
+        if phy.up() {
+            flow.occupancy(core, rx.buffer.bytes());
+            moved |= send_pause(core, flow, wire, loopback);
+            if loopback || !flow.paused(now) {
+                moved |= tx.run(core, cx.dma, cx.doorbells, &mut |core, frame, _stamp| {
+                    if loopback {
+                        looped.clear();
+                        looped.extend_from_slice(frame);
+                        tx::mac::count(core, frame);
+                        rx.receive(core, flow, cx.dma, cx.doorbells, &mut looped);
+                        return Sent::Accepted;
+                    }
+                    to_wire(core, wire, frame)
+                });
+            }
+            if !loopback {
+                for _ in 0..BATCH {
+                    if core.config.overrun == Overrun::Wait && !rx.buffer.is_empty() {
+                        break;
+                    }
+                    if !wire.receive(&mut looped, now) {
+                        break;
+                    }
+                    rx.receive(core, flow, cx.dma, cx.doorbells, &mut looped);
+                    moved = true;
+                }
+            }
+        }
+        wire.frame = looped;
+        rx.interrupts(core);
+        moved
+    }
+}
+
+/// Offers a frame to the wire and counts it if it went.
+fn to_wire(core: &mut Core, wire: &mut Wire, frame: &[u8]) -> Sent {
+    match wire.transmit(frame, core.now) {
+        Ok(Sent::Accepted) => {
+            tx::mac::count(core, frame);
+            Sent::Accepted
+        }
+        Ok(Sent::Busy) => {
+            core.events.counters.tx_busy += 1;
+            Sent::Busy
+        }
+        // The link is broken and the carrier about to go; silicon sends into the void.
+        Err(_) => {
+            core.events.counters.tx_link_error += 1;
+            Sent::Accepted
+        }
+    }
+}
+
+/// Sends the PAUSE frame that flow control wants, before any data.
+fn send_pause(core: &mut Core, flow: &mut FlowControl, wire: &mut Wire, loopback: bool) -> bool {
+    let Some(frame) = flow.frame(core) else { return false };
+    if loopback || to_wire(core, wire, &frame) == Sent::Accepted {
+        flow.sent(core);
+        return true;
+    }
+    false
+}
+
+impl DeviceModel for Model82599 {
+    fn spec(&self) -> Spec {
+        let registers = |reg: Reg| {
+            let entry = &ENTRIES[reg as usize];
+            (0..QUEUES as u32).map(|queue| (0u8, u64::from(entry.offset_of(queue))))
+        };
+        let mut doorbells: Vec<_> = registers(Reg::Rdt).chain(registers(Reg::Tdt)).collect();
+        doorbells.sort_unstable();
+        Spec {
+            ids: Ids {
+                vendor: 0x8086,
+                device: self.core.config.part.device_id(),
+                subsystem_vendor: 0x8086,
+                subsystem: 0x0006,
+                class: 0x02_0000,
+                revision: 0x01,
+            },
+            bars: vec![
+                BarSpec { index: 0, size: BAR0_BYTES, kind: BarKind::Memory64 },
+                BarSpec { index: 4, size: 0x4000, kind: BarKind::Memory64 },
+            ],
+            msix_vectors: 64,
+            msix_bar: 4,
+            msi_vectors: 1,
+            intx: true,
+            doorbells,
+            serial: Some(self.core.config.serial()),
+        }
+    }
+
+    fn bar_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        bar: u8,
+        offset: u64,
+        data: &mut [u8],
+    ) -> Result<(), AccessError> {
+        self.tick(cx.now.as_nanos() as Nanos);
+        access::read(&mut Registers { model: self, cx }, bar, offset, data)
+    }
+
+    fn bar_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bar: u8,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), AccessError> {
+        self.tick(cx.now.as_nanos() as Nanos);
+        access::write(&mut Registers { model: self, cx }, bar, offset, data)
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>) -> Work {
+        self.tick(cx.now.as_nanos() as Nanos);
+        let mut moved = false;
+        if !self.in_reset() && !self.core.regs.has(Reg::Ctrl, CTRL_GIO_DIS) {
+            moved = self.traffic(cx);
+        }
+        self.core.irq.fire(&self.core.regs, cx.irq, self.core.now);
+        if moved { Work::Done } else { Work::Idle }
+    }
+
+    fn reset(&mut self, cx: &mut Context<'_>, kind: ResetKind) {
+        self.tick(cx.now.as_nanos() as Nanos);
+        self.function_reset(cx, kind);
+    }
+}
+
+/// What the wire says, for the inspector.
+pub(crate) fn link_status(phy: &Phy) -> LinkStatus {
+    LinkStatus { up: phy.up(), speed_mbps: phy.speed() }
+}

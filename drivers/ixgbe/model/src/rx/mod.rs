@@ -1,0 +1,226 @@
+//! Receive, in the order a frame goes:
+//!
+//! 1. [`mac`]: length, PAUSE, address and VLAN filters ([`filter`]), counters.
+//! 2. [`steer`]: checksum verdicts ([`verify`]), RSS ([`rss`], [`toeplitz`]), the queue.
+//! 3. [`buffer`]: waits here while the queue has no descriptor.
+//! 4. [`queue`]: into memory, and the descriptor back ([`meta`]).
+//!
+//! Key types: [`Rx`]. Neighbours: the model's step feeds it from the link or from the loopback of transmit.
+
+pub(crate) mod buffer;
+pub(crate) mod filter;
+pub(crate) mod mac;
+pub(crate) mod meta;
+pub(crate) mod queue;
+pub(crate) mod rss;
+pub(crate) mod steer;
+mod toeplitz;
+pub(crate) mod verify;
+
+use pmd_ixgbe::desc;
+use pmd_links::Nanos;
+use vfio_user_kit::{DmaBus, Doorbells};
+
+use crate::checksum::crc32;
+use crate::flow_control::FlowControl;
+use crate::irq::cause;
+use crate::regs::Reg;
+use crate::shared::{Core, QUEUES, doorbell, queues};
+use buffer::PacketBuffer;
+use mac::Mac;
+use queue::{Outcome, RxQueue, rxdctl};
+use rss::Rss;
+use steer::Target;
+
+/// HLREG0.RXCRCSTRP.
+pub(crate) const RXCRCSTRP: u32 = 1 << 1;
+
+/// The receive unit.
+pub(crate) struct Rx {
+    pub(crate) mac: Mac,
+    pub(crate) rss: Rss,
+    pub(crate) queues: Box<[RxQueue]>,
+    pub(crate) buffer: PacketBuffer,
+    /// When RXDCTL.ENABLE of a queue will read as written.
+    enable_at: Box<[Nanos; QUEUES]>,
+    /// Queues that wrote descriptors back in this step.
+    wrote: u128,
+}
+
+/// Why a packet is still here.
+enum Held {
+    /// It is delivered or gone.
+    No,
+    /// The queue has no descriptors.
+    Yes,
+}
+
+impl Rx {
+    pub(crate) fn new() -> Rx {
+        Rx {
+            mac: Mac::default(),
+            rss: Rss::default(),
+            queues: (0..QUEUES).map(RxQueue::new).collect(),
+            buffer: PacketBuffer::default(),
+            enable_at: Box::new([0; QUEUES]),
+            wrote: 0,
+        }
+    }
+
+    /// Back to power-on: queues stopped, waiting packets lost.
+    pub(crate) fn reset(&mut self, core: &mut Core, doorbells: &dyn Doorbells) {
+        core.events.counters.rx_flushed += self.buffer.clear() as u64;
+        for queue in 0..QUEUES {
+            self.queues[queue] = RxQueue::new(queue);
+            self.queues[queue].set_srrctl(core.regs.get_at(Reg::Srrctl, queue));
+            doorbells.store(doorbell::rx(queue), 0);
+        }
+        self.rss.rekey();
+        self.mac.filter.reload(&core.regs);
+        self.wrote = 0;
+    }
+
+    /// RXDCTL was written: starts or stops the queue.
+    pub(crate) fn control(&mut self, core: &Core, doorbells: &dyn Doorbells, queue: usize) {
+        let value = core.regs.get_at(Reg::Rxdctl, queue);
+        let ring = &mut self.queues[queue];
+        ring.strip_vlan = value & rxdctl::VME != 0;
+        let enable = value & rxdctl::ENABLE != 0;
+        if enable == ring.enabled {
+            return;
+        }
+        if enable {
+            let at = |reg| core.regs.get_at(reg, queue);
+            ring.start(u64::from(at(Reg::Rdbah)) << 32 | u64::from(at(Reg::Rdbal)), at(Reg::Rdlen));
+            doorbells.store(doorbell::rx(queue), 0);
+        } else {
+            ring.stop();
+        }
+        self.enable_at[queue] = core.now.saturating_add(core.config.timing.queue_enable.as_nanos() as Nanos);
+    }
+
+    /// RXDCTL as read: ENABLE follows the write after a while.
+    pub(crate) fn read_control(&self, core: &Core, queue: usize) -> u32 {
+        let value = core.regs.get_at(Reg::Rxdctl, queue);
+        if core.now < self.enable_at[queue] { value ^ rxdctl::ENABLE } else { value }
+    }
+
+    /// Takes one frame off the wire.
+    pub(crate) fn receive(
+        &mut self,
+        core: &mut Core,
+        flow: &mut FlowControl,
+        dma: &dyn DmaBus,
+        doorbells: &dyn Doorbells,
+        frame: &mut Vec<u8>,
+    ) {
+        let Some(incoming) = self.mac.receive(core, flow, frame) else { return };
+        let mut target = steer::steer(core, &mut self.rss, frame, &incoming);
+        if core.regs.get(Reg::Hlreg0) & RXCRCSTRP == 0 {
+            let fcs = crc32(frame);
+            frame.extend_from_slice(&fcs.to_le_bytes());
+        }
+        let mut packet = &mut frame[..];
+        if self.queues[target.queue].strip_vlan
+            && let Some(tag) = incoming.parsed.vlan
+        {
+            packet.copy_within(0..12, 4);
+            packet = &mut packet[4..];
+            target.meta.vlan = tag;
+            target.meta.status |= desc::rx::VP;
+        }
+        if self.buffer.is_empty()
+            && let Held::No = self.deliver(core, dma, doorbells, &target, packet)
+        {
+            return;
+        }
+        let size = core.regs.get_at(Reg::Rxpbsize, 0) as usize;
+        if !self.buffer.push(target, packet, size) {
+            core.regs.count(Reg::Mpc, 0, 1);
+            core.events.counters.rx_missed += 1;
+            core.irq.raise(cause::RX_MISS);
+        }
+    }
+
+    /// Delivers what waited, `budget` packets at most. Returns whether any went.
+    pub(crate) fn drain(
+        &mut self,
+        core: &mut Core,
+        dma: &dyn DmaBus,
+        doorbells: &dyn Doorbells,
+        budget: usize,
+    ) -> bool {
+        if self.buffer.is_empty() {
+            return false;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut moved = false;
+        for _ in 0..budget {
+            let Some(waiting) = buffer.front() else { break };
+            if let Held::Yes = self.deliver(core, dma, doorbells, &waiting.target, &waiting.frame) {
+                if !waiting.counted {
+                    waiting.counted = true;
+                    core.regs.count(Reg::Rnbc, 0, 1);
+                }
+                break;
+            }
+            buffer.pop();
+            moved = true;
+        }
+        self.buffer = buffer;
+        moved
+    }
+
+    fn deliver(
+        &mut self,
+        core: &mut Core,
+        dma: &dyn DmaBus,
+        doorbells: &dyn Doorbells,
+        target: &Target,
+        packet: &[u8],
+    ) -> Held {
+        let queue = &mut self.queues[target.queue];
+        let counter = stat_index(core, Reg::Rqsmr, target.queue);
+        if !queue.enabled || queue.halted {
+            return dropped(core, counter);
+        }
+        match queue.deliver(dma, doorbells, packet, &target.meta) {
+            Outcome::Delivered => {
+                self.wrote |= 1 << target.queue;
+                core.events.counters.rx_delivered += 1;
+                core.regs.count(Reg::Qprc, counter, 1);
+                core.regs.count_bytes(Reg::Qbrcl, Reg::Qbrch, counter, packet.len() as u64);
+                Held::No
+            }
+            Outcome::NoDescriptors if queue.drop_en => dropped(core, counter),
+            Outcome::NoDescriptors => Held::Yes,
+            Outcome::Impossible(reason) => {
+                core.events.rx_setup(target.queue, reason);
+                Held::No
+            }
+            Outcome::Fault(fault) => {
+                core.events.dma_fault(fault);
+                core.irq.raise(cause::PCI);
+                Held::No
+            }
+        }
+    }
+
+    /// Raises the interrupts of queues that wrote back.
+    pub(crate) fn interrupts(&mut self, core: &mut Core) {
+        queues(std::mem::take(&mut self.wrote)).for_each(|queue| core.irq.raise_rx(queue));
+    }
+}
+
+/// QPRDC counts what a queue dropped for want of descriptors or because it is off (8.2.3.23.74).
+fn dropped(core: &mut Core, counter: usize) -> Held {
+    core.events.counters.rx_no_descriptor += 1;
+    core.regs.count(Reg::Qprdc, counter, 1);
+    Held::No
+}
+
+/// The statistics register that a queue is mapped to (8.2.3.23.71, .73): 4 bits for each of four queues.
+#[inline]
+pub(crate) fn stat_index(core: &Core, map: Reg, queue: usize) -> usize {
+    (core.regs.get_at(map, queue / 4) >> (queue % 4 * 8) & 0xF) as usize
+}

@@ -1,0 +1,274 @@
+//! One receive queue: its ring, the descriptors it has fetched, and how a packet is put into them (datasheet 7.1.5 to
+//! 7.1.10).
+//!
+//! Key types: [`RxQueue`], [`Outcome`]. Neighbours: [`Rx`](super::Rx) chooses the queue and keeps what cannot be
+//! delivered yet.
+
+use pmd_ixgbe::desc;
+use vfio_user_kit::{DmaBus, DmaFault, Doorbells};
+
+use super::meta::Meta;
+use crate::shared::doorbell;
+
+/// Descriptors fetched with one access.
+const FETCH: usize = 64;
+
+/// SRRCTL bits (8.2.3.8.7).
+pub(crate) mod srrctl {
+    pub(crate) const DROP_EN: u32 = 1 << 28;
+}
+/// RXDCTL bits (8.2.3.8.6).
+pub(crate) mod rxdctl {
+    pub(crate) const ENABLE: u32 = 1 << 25;
+    pub(crate) const VME: u32 = 1 << 30;
+}
+
+/// The kinds of descriptor that SRRCTL.DESCTYPE can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Legacy,
+    OneBuffer,
+    /// The header in its own buffer if it is known and fits.
+    Split,
+    /// The first bytes always in the header buffer.
+    SplitAlways,
+    /// A reserved value.
+    Reserved,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is in memory.
+    Delivered,
+    /// There are not enough descriptors now.
+    NoDescriptors,
+    /// It can never be delivered with this set-up.
+    Impossible(&'static str),
+    /// Memory did not answer.
+    Fault(DmaFault),
+}
+
+/// A receive queue.
+pub(crate) struct RxQueue {
+    number: usize,
+    pub(crate) enabled: bool,
+    /// A memory access failed: nothing happens until the queue is disabled and enabled again.
+    pub(crate) halted: bool,
+    base: u64,
+    /// Descriptors in the ring.
+    len: u32,
+    /// The next descriptor to use.
+    pub(crate) head: u32,
+    tail: u32,
+    kind: Kind,
+    /// Bytes of a packet buffer, of a header buffer.
+    buffer: usize,
+    header: usize,
+    pub(crate) drop_en: bool,
+    pub(crate) strip_vlan: bool,
+    /// Descriptors from `head` on that were read already.
+    fetched: Box<[[u64; 2]; FETCH]>,
+    fetched_from: usize,
+    fetched_to: usize,
+}
+
+impl RxQueue {
+    pub(crate) fn new(number: usize) -> RxQueue {
+        RxQueue {
+            number,
+            enabled: false,
+            halted: false,
+            base: 0,
+            len: 0,
+            head: 0,
+            tail: 0,
+            kind: Kind::OneBuffer,
+            buffer: 0,
+            header: 0,
+            drop_en: false,
+            strip_vlan: false,
+            fetched: Box::new([[0; 2]; FETCH]),
+            fetched_from: 0,
+            fetched_to: 0,
+        }
+    }
+
+    /// Takes the ring's place and starts at its beginning.
+    pub(crate) fn start(&mut self, base: u64, bytes: u32) {
+        self.base = base;
+        self.len = bytes / 16;
+        self.head = 0;
+        self.tail = 0;
+        self.halted = false;
+        self.fetched_from = 0;
+        self.fetched_to = 0;
+        self.enabled = true;
+    }
+
+    /// Stops; the fetched descriptors are forgotten.
+    pub(crate) fn stop(&mut self) {
+        self.enabled = false;
+        self.fetched_from = 0;
+        self.fetched_to = 0;
+    }
+
+    /// SRRCTL was written.
+    pub(crate) fn set_srrctl(&mut self, value: u32) {
+        self.kind = match value >> 25 & 7 {
+            0 => Kind::Legacy,
+            1 => Kind::OneBuffer,
+            2 => Kind::Split,
+            5 => Kind::SplitAlways,
+            _ => Kind::Reserved,
+        };
+        self.buffer = (value & 0x7F) as usize * 1024;
+        self.header = (value >> 8 & 0x3F) as usize * 64;
+        self.drop_en = value & srrctl::DROP_EN != 0;
+    }
+
+    /// Whether the ring has neither a sensible place nor length.
+    fn set_up_wrong(&self) -> Option<&'static str> {
+        if self.len == 0 {
+            return Some("RDLEN is 0");
+        }
+        if self.buffer == 0 || self.buffer > 16 * 1024 {
+            return Some("SRRCTL.BSIZEPACKET is not between 1 and 16 KB");
+        }
+        match self.kind {
+            Kind::Reserved => Some("SRRCTL.DESCTYPE is a reserved value"),
+            Kind::Split | Kind::SplitAlways if self.header == 0 || self.header > 1024 => {
+                Some("SRRCTL.BSIZEHEADER is not between 64 and 1024 bytes")
+            }
+            _ => None,
+        }
+    }
+
+    /// Descriptors that software has given: from head to tail.
+    fn available(&mut self, want: u32, doorbells: &dyn Doorbells) -> u32 {
+        let distance =
+            |tail: u32, head: u32, len: u32| if tail >= head { tail - head } else { len + tail - head };
+        let have = distance(self.tail, self.head, self.len);
+        if have >= want {
+            return have;
+        }
+        let tail = doorbells.load(doorbell::rx(self.number)) & 0xFFFF;
+        // A tail beyond the end is no place in the ring; the device stays with the last good one.
+        if tail < self.len {
+            self.tail = tail;
+        }
+        distance(self.tail, self.head, self.len)
+    }
+
+    /// Puts a packet into memory and writes its descriptors back.
+    pub(crate) fn deliver(
+        &mut self,
+        dma: &dyn DmaBus,
+        doorbells: &dyn Doorbells,
+        packet: &[u8],
+        meta: &Meta,
+    ) -> Outcome {
+        if let Some(reason) = self.set_up_wrong() {
+            return Outcome::Impossible(reason);
+        }
+        let (in_header, split) = self.split(packet, meta);
+        let body = &packet[in_header..];
+        let want = body.len().div_ceil(self.buffer).max(1) as u32;
+        if want >= self.len {
+            return Outcome::Impossible("the packet needs more descriptors than the ring can offer");
+        }
+        if self.available(want, doorbells) < want {
+            return Outcome::NoDescriptors;
+        }
+        match self.write(dma, packet, in_header, split, want, meta) {
+            Ok(()) => Outcome::Delivered,
+            Err(fault) => {
+                self.halted = true;
+                Outcome::Fault(fault)
+            }
+        }
+    }
+
+    /// How many bytes go to the header buffer, and the header bits of descriptor word 0 (7.1.10).
+    fn split(&self, packet: &[u8], meta: &Meta) -> (usize, u64) {
+        const HDR_LEN_SHIFT: u32 = 21;
+        const SPH: u64 = 1 << 31;
+        let fits = meta.header != 0 && meta.header <= self.header;
+        match self.kind {
+            Kind::Legacy | Kind::OneBuffer | Kind::Reserved => (0, 0),
+            Kind::Split | Kind::SplitAlways if fits => {
+                (meta.header, SPH | (meta.header as u64 & 0x3FF) << HDR_LEN_SHIFT)
+            }
+            Kind::Split => (0, 0),
+            Kind::SplitAlways => {
+                let len = packet.len().min(self.header);
+                (len, (len as u64 & 0x3FF) << HDR_LEN_SHIFT)
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        dma: &dyn DmaBus,
+        packet: &[u8],
+        in_header: usize,
+        split: u64,
+        want: u32,
+        meta: &Meta,
+    ) -> Result<(), DmaFault> {
+        let mut rest = &packet[in_header..];
+        for i in 0..want {
+            let words = self.fetch(dma)?;
+            if i == 0 && in_header != 0 {
+                // Bit 0 of the header address is the place of DD.
+                dma.write(words[1] & !1, &packet[..in_header])?;
+            }
+            let (part, more) = rest.split_at(rest.len().min(self.buffer));
+            rest = more;
+            if !part.is_empty() {
+                dma.write(words[0], part)?;
+            }
+            let at = self.base + u64::from(self.head) * 16;
+            let last = i + 1 == want;
+            if self.kind == Kind::Legacy {
+                dma.store(at + 8, meta.legacy(part.len(), last))?;
+            } else {
+                let [low, high] = meta.advanced(part.len(), last);
+                dma.store(at, if i == 0 { low | split } else { low })?;
+                dma.store(at + 8, high)?;
+            }
+            self.head = if self.head + 1 == self.len { 0 } else { self.head + 1 };
+        }
+        Ok(())
+    }
+
+    /// The descriptor at head; reads a batch if none is at hand.
+    #[inline]
+    fn fetch(&mut self, dma: &dyn DmaBus) -> Result<[u64; 2], DmaFault> {
+        if self.fetched_from == self.fetched_to {
+            let end = if self.tail >= self.head { self.tail } else { self.len };
+            let count = ((end - self.head) as usize).min(FETCH);
+            let mut bytes = [0u8; FETCH * 16];
+            let bytes = &mut bytes[..count * 16];
+            dma.read(self.base + u64::from(self.head) * 16, bytes)?;
+            for (words, bytes) in self.fetched.iter_mut().zip(bytes.chunks_exact(16)) {
+                *words = words_of(bytes);
+            }
+            self.fetched_from = 0;
+            self.fetched_to = count;
+        }
+        let words = self.fetched[self.fetched_from];
+        self.fetched_from += 1;
+        Ok(words)
+    }
+}
+
+/// The two words of a descriptor's 16 bytes.
+pub(crate) fn words_of(bytes: &[u8]) -> [u64; 2] {
+    let mut words = [[0u8; 8]; 2];
+    words[0].copy_from_slice(&bytes[..8]);
+    words[1].copy_from_slice(&bytes[8..16]);
+    words.map(u64::from_le_bytes)
+}
+
+const _: () = assert!(desc::rx::DD == 1 && desc::legacy::DD == 1 << 32);

@@ -1,0 +1,44 @@
+//! What all units share: the registers, interrupts, counters and the configuration.
+//!
+//! Key types: [`Core`].
+
+use pmd_links::Nanos;
+
+use crate::config::Config;
+use crate::events::Events;
+use crate::irq::Interrupts;
+use crate::regs::RegisterFile;
+
+/// Shared state, handed to the units by `&mut`.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) regs: RegisterFile,
+    pub(crate) irq: Interrupts,
+    pub(crate) events: Events,
+    /// The time of the current call.
+    pub(crate) now: Nanos,
+}
+
+/// Receive and transmit queues each.
+pub(crate) const QUEUES: usize = 128;
+
+/// The doorbells of the spec, in the order of their offsets: RDT 0 to 63, TDT 0 to 127, RDT 64 to 127.
+pub(crate) mod doorbell {
+    /// RDT of a receive queue.
+    pub(crate) const fn rx(queue: usize) -> usize {
+        if queue < 64 { queue } else { 128 + queue }
+    }
+    /// TDT of a transmit queue.
+    pub(crate) const fn tx(queue: usize) -> usize {
+        64 + queue
+    }
+}
+
+/// The queues whose bits are set, lowest first.
+pub(crate) fn queues(mut set: u128) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let queue = (set != 0).then(|| set.trailing_zeros() as usize)?;
+        set &= set - 1;
+        Some(queue)
+    })
+}

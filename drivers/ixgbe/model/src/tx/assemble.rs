@@ -1,0 +1,143 @@
+//! From the bytes and the first descriptor of a packet to what goes to the MAC.
+//!
+//! Key types: [`Packet`], [`Ready`]. Neighbours: [`queue`](super::queue) gathers the bytes; [`offload`](super::offload)
+//! and [`segment`](super::segment) change them.
+
+use super::descriptor::{Context, Data, Offload};
+use super::offload::{self, Reason};
+use super::segment::{self, FlagMasks, Segments};
+use crate::checksum::crc32;
+use crate::regs::{Reg, RegisterFile};
+
+/// The longest packet that is not segmented (datasheet 7.2.1).
+const LONGEST: usize = pmd_ixgbe::desc::MAX_FRAME as usize;
+/// The shortest packet that the device takes (7.2.1.1): software pads what is shorter.
+const SHORTEST: usize = 17;
+
+/// A packet being gathered.
+#[derive(Default)]
+pub(crate) struct Packet {
+    /// Its bytes, without FCS.
+    pub(crate) bytes: Vec<u8>,
+    /// The first descriptor.
+    first: Option<Data>,
+    /// What is wrong with it.
+    pub(crate) fault: Option<Reason>,
+}
+
+/// A packet in full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ready {
+    /// It is one frame, complete.
+    Frame,
+    /// It is cut into frames.
+    Segments { segments: Segments, tag: Option<u16> },
+    /// There is nothing to send: a null packet, or a bad one.
+    Nothing,
+}
+
+impl Packet {
+    /// Forgets everything, keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.first = None;
+        self.fault = None;
+    }
+
+    /// Whether nothing was gathered yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Makes room for the next piece; `None` for nothing to read, because it is empty or the packet is bad.
+    pub(crate) fn extend(&mut self, data: &Data) -> Option<&mut [u8]> {
+        let first = *self.first.get_or_insert(*data);
+        let longest = match first.offload {
+            Offload::Advanced { segment: true, .. } => segment::LONGEST,
+            _ => LONGEST,
+        };
+        if self.bytes.len() + data.len > longest {
+            self.fault.get_or_insert("a packet longer than the device sends");
+        }
+        if self.fault.is_some() || data.len == 0 {
+            return None;
+        }
+        let from = self.bytes.len();
+        self.bytes.resize(from + data.len, 0);
+        Some(&mut self.bytes[from..])
+    }
+
+    /// Whether a time stamp was asked for.
+    pub(crate) fn wants_stamp(&self) -> bool {
+        matches!(self.first, Some(Data { offload: Offload::Advanced { stamp: true, .. }, .. }))
+    }
+
+    /// The packet is complete: does everything to it but segmentation.
+    pub(crate) fn finish(&mut self, regs: &RegisterFile, contexts: &[Context; 2]) -> Result<Ready, Reason> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let Some(first) = self.first else { return Ok(Ready::Nothing) };
+        if self.bytes.is_empty() {
+            return Ok(Ready::Nothing);
+        }
+        if self.bytes.len() < SHORTEST {
+            return Err("a packet of less than 17 bytes");
+        }
+        if !first.fcs {
+            self.own_fcs()?;
+        }
+        let ethertype = (regs.get(Reg::Dmatxctl) >> 16) as u16;
+        match first.offload {
+            Offload::Legacy { checksum, vlan } => {
+                if let Some((start, at)) = checksum {
+                    offload::legacy_checksum(&mut self.bytes, start, at)?;
+                }
+                if let Some(tag) = vlan {
+                    offload::insert_tag(&mut self.bytes, ethertype, tag);
+                }
+            }
+            Offload::Advanced { context, ip, l4, vlan, segment, payload, .. } => {
+                if !(ip || l4 || vlan || segment) {
+                    return Ok(Ready::Frame);
+                }
+                let context = *contexts.get(context).ok_or("a context index above 1")?;
+                let tag = vlan.then_some(context.vlan);
+                if segment {
+                    let masks = masks(regs);
+                    let segments = Segments::new(&self.bytes, context, payload, masks)?;
+                    return Ok(Ready::Segments { segments, tag });
+                }
+                if ip && context.ipv4 {
+                    offload::ip_checksum(&mut self.bytes, &context)?;
+                }
+                if l4 {
+                    offload::l4_checksum(&mut self.bytes, &context, 0)?;
+                }
+                if let Some(tag) = tag {
+                    offload::insert_tag(&mut self.bytes, ethertype, tag);
+                }
+            }
+        }
+        Ok(Ready::Frame)
+    }
+
+    /// Software made the frame check sequence: it must be right, and comes off since links carry none.
+    fn own_fcs(&mut self) -> Result<(), Reason> {
+        let at = self.bytes.len() - 4;
+        if crc32(&self.bytes[..at]).to_le_bytes() != self.bytes[at..] {
+            return Err("a packet without IFCS whose own frame check sequence is wrong");
+        }
+        self.bytes.truncate(at);
+        Ok(())
+    }
+}
+
+fn masks(regs: &RegisterFile) -> FlagMasks {
+    let low = regs.get(Reg::Dtxtcpflgl);
+    FlagMasks {
+        first: low as u16 & 0xFFF,
+        middle: (low >> 16) as u16 & 0xFFF,
+        last: regs.get(Reg::Dtxtcpflgh) as u16 & 0xFFF,
+    }
+}

@@ -1,0 +1,144 @@
+//! Transmit, in the order a packet goes:
+//!
+//! 1. [`queue`]: descriptors ([`descriptor`]) and their bytes out of memory.
+//! 2. [`assemble`]: checksums and tag ([`offload`]), or cut into frames ([`segment`]).
+//! 3. [`mac`]: padding, counters, the link.
+//! 4. back in [`queue`]: done is reported.
+//!
+//! A descriptor that makes no sense loses its packet, is counted and reported done: the silicon would hang or send
+//! rubbish, a model that names the mistake helps more. A memory access that fails stops the queue until it is disabled
+//! and enabled again, as a hung queue must be.
+//!
+//! Key types: [`Tx`]. Neighbours: the model's step runs it with the way out.
+
+mod assemble;
+mod descriptor;
+pub(crate) mod mac;
+mod offload;
+pub(crate) mod queue;
+mod segment;
+
+use pmd_links::{Nanos, Sent};
+use vfio_user_kit::{DmaBus, Doorbells};
+
+use crate::regs::Reg;
+use crate::rx::stat_index;
+use crate::shared::{Core, QUEUES, doorbell, queues};
+use queue::{Progress, TXDCTL_ENABLE, TxQueue};
+
+/// DMATXCTL.TE.
+const DMATXCTL_TE: u32 = 1 << 0;
+/// SECTXCTRL.TX_DIS.
+const SECTX_TX_DIS: u32 = 1 << 1;
+/// Packets a queue may send before the next one has its turn.
+const TURN: usize = 64;
+
+/// The transmit unit.
+pub(crate) struct Tx {
+    pub(crate) queues: Box<[TxQueue]>,
+    enabled: u128,
+    enable_at: Box<[Nanos; QUEUES]>,
+    /// The queue that has the next turn.
+    turn: usize,
+}
+
+impl Tx {
+    pub(crate) fn new() -> Tx {
+        Tx {
+            queues: (0..QUEUES).map(TxQueue::new).collect(),
+            enabled: 0,
+            enable_at: Box::new([0; QUEUES]),
+            turn: 0,
+        }
+    }
+
+    /// Back to power-on: queues stopped.
+    pub(crate) fn reset(&mut self, doorbells: &dyn Doorbells) {
+        *self = Tx::new();
+        (0..QUEUES).for_each(|queue| doorbells.store(doorbell::tx(queue), 0));
+    }
+
+    /// TXDCTL was written. A queue starts only once DMATXCTL.TE is set (4.6.8), and its ENABLE reads 0 until then.
+    pub(crate) fn control(&mut self, core: &Core, doorbells: &dyn Doorbells, queue: usize) {
+        let value = core.regs.get_at(Reg::Txdctl, queue);
+        let ring = &mut self.queues[queue];
+        ring.set_threshold(value >> 16 & 0x7F);
+        let enable = value & TXDCTL_ENABLE != 0 && core.regs.has(Reg::Dmatxctl, DMATXCTL_TE);
+        if enable == ring.enabled {
+            return;
+        }
+        if enable {
+            let at = |reg| core.regs.get_at(reg, queue);
+            ring.start(u64::from(at(Reg::Tdbah)) << 32 | u64::from(at(Reg::Tdbal)), at(Reg::Tdlen));
+            doorbells.store(doorbell::tx(queue), 0);
+            self.enabled |= 1 << queue;
+        } else {
+            ring.stop();
+            self.enabled &= !(1 << queue);
+        }
+        self.enable_at[queue] = core.now.saturating_add(core.config.timing.queue_enable.as_nanos() as Nanos);
+    }
+
+    /// DMATXCTL was written: queues that waited for TE start.
+    pub(crate) fn enable(&mut self, core: &Core, doorbells: &dyn Doorbells) {
+        (0..QUEUES).for_each(|queue| self.control(core, doorbells, queue));
+    }
+
+    /// TXDCTL as read: ENABLE follows after a while.
+    pub(crate) fn read_control(&self, core: &Core, queue: usize) -> u32 {
+        let value = core.regs.get_at(Reg::Txdctl, queue) & !TXDCTL_ENABLE;
+        let enabled = self.queues[queue].enabled != (core.now < self.enable_at[queue]);
+        value | if enabled { TXDCTL_ENABLE } else { 0 }
+    }
+
+    /// Gives each enabled queue its turn. `send` gets frames that are ready for the wire.
+    pub(crate) fn run(
+        &mut self,
+        core: &mut Core,
+        dma: &dyn DmaBus,
+        doorbells: &dyn Doorbells,
+        send: &mut dyn FnMut(&mut Core, &[u8], bool) -> Sent,
+    ) -> bool {
+        if self.enabled == 0 || core.regs.has(Reg::Sectxctrl, SECTX_TX_DIS) {
+            return false;
+        }
+        let mut moved = false;
+        // Round robin: those from `turn` on, then those before.
+        let before = (1u128 << self.turn) - 1;
+        for number in queues(self.enabled & !before).chain(queues(self.enabled & before)) {
+            let queue = &mut self.queues[number];
+            if queue.halted {
+                continue;
+            }
+            let counter = stat_index(core, Reg::Tqsm, number);
+            let progress = queue.run(
+                core,
+                dma,
+                doorbells,
+                &mut |core, frame, stamp| {
+                    mac::pad(core, frame);
+                    let sent = send(core, frame, stamp);
+                    if sent == Sent::Accepted {
+                        core.regs.count(Reg::Qptc, counter, 1);
+                        core.regs.count_bytes(Reg::Qbtcl, Reg::Qbtch, counter, frame.len() as u64);
+                    }
+                    sent
+                },
+                TURN,
+            );
+            if std::mem::take(&mut queue.reported) {
+                core.irq.raise_tx(number);
+            }
+            match progress {
+                Progress::Idle => {}
+                Progress::Moved => moved = true,
+                Progress::Blocked => {
+                    self.turn = number;
+                    return moved;
+                }
+            }
+        }
+        self.turn = (self.turn + 1) % QUEUES;
+        moved
+    }
+}

@@ -1,0 +1,6 @@
+//! The model as a raw client sees it: registers, memory, interrupts, a wire and a clock that the test holds.
+
+mod board;
+mod bring_up;
+mod receive;
+mod transmit;
