@@ -5,7 +5,14 @@
 extern crate alloc;
 
 pub mod desc;
+mod eeprom;
 mod hw;
+mod link;
+mod phy;
 pub mod regs;
+mod semaphore;
 
+pub use eeprom::{NvmVersion, OptionRom};
 pub use hw::{Chip, MODELS, Media, Model, VENDOR};
+pub use link::{LinkConfig, Speeds};
+pub use phy::{Identification, Module, ModuleKind, Text};
