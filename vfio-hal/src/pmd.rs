@@ -22,6 +22,7 @@ use crate::device::DeviceError;
 use crate::dma::DmaError;
 use crate::dma::pool::{Burst, Cache, SharedBuf};
 use crate::irq::IrqSink;
+use crate::pci::ConfigError;
 use crate::ring::{RingError, RxError, RxStats, TxError, TxStats};
 
 /// A 48-bit Ethernet address, in the order of the wire.
@@ -296,6 +297,9 @@ pub enum PortError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Configuration space is not as it must be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Memory failed.
     #[error(transparent)]
     Dma(#[from] DmaError),

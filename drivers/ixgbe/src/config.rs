@@ -1,5 +1,6 @@
 //! What a port is told before it starts.
 
+use vfio_hal::dma::memory::MemorySource;
 use vfio_hal::dma::pool::Pool;
 use vfio_hal::pmd::{FlowControl, PortError};
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub flow_control: FlowControl,
     /// Speeds and negotiation.
     pub link: LinkConfig,
+    /// Where the rings live. Over a vfio-user socket this must be memory of a file, or each descriptor is a message.
+    pub memory: MemorySource,
 }
 
 impl Default for Config {
@@ -52,6 +55,7 @@ impl Default for Config {
             promiscuous: false,
             flow_control: FlowControl::Off,
             link: LinkConfig::default(),
+            memory: MemorySource::default(),
         }
     }
 }

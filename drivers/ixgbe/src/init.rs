@@ -24,7 +24,7 @@ pub(crate) fn reset(hw: &mut Hw) -> Result<Quiesced, DeviceError> {
     hw.poll("device reset (CTRL.RST)", 10).register(hw.regs.single(), |ctrl: CTRL| !ctrl.rst())?;
     hw.wait_millis(10);
     mask_interrupts(hw);
-    hw.poll("EEPROM auto-read (EEC.ARD)", 100).register(hw.regs.single(), |eec: EEC| eec.ard())?;
+    hw.poll("EEPROM auto-read (EEC.ARD)", 100).register(hw.regs.single(), |eec: EEC| eec.auto_rd())?;
     hw.poll("DMA initialisation (RDRXCTL.DMAIDONE)", 100)
         .register(hw.regs.single(), |rdrxctl: RDRXCTL| rdrxctl.dmaidone())?;
     Ok(proof)
@@ -32,10 +32,10 @@ pub(crate) fn reset(hw: &mut Hw) -> Result<Quiesced, DeviceError> {
 
 /// Masks every interrupt and drops what is pending.
 pub(crate) fn mask_interrupts(hw: &mut Hw) {
-    hw.regs.write(EIMC::from_bits(ALL_CAUSES));
+    hw.regs.write(EIMC::new(ALL_CAUSES));
     for half in 0..2 {
         if let Ok(at) = hw.regs.at::<EIMC_EX>(half) {
-            at.write(EIMC_EX::from_bits(u32::MAX));
+            at.write(EIMC_EX::new(u32::MAX));
         }
     }
     let _ = hw.regs.take::<EICR>();

@@ -7,15 +7,14 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use vfio_hal::dma::memory::HeapMemory;
-use vfio_hal::dma::{DmaAccess, IovaSpace, Memory, Quiesced, Region};
+use vfio_hal::dma::{IovaSpace, Quiesced};
 use vfio_hal::pmd::PortError;
 use vfio_hal::poll::{self, Poll};
 use vfio_hal::ring::{InPlace, InPlaceFormat, Output, RingMemory};
 
 use crate::desc::legacy;
 use crate::init;
-use crate::port::{Configured, ring_memory};
+use crate::port::{Configured, region};
 use crate::regs::{
     DCA_TXCTRL, RDBA, RDH, RDLEN, RDT, RXDCTL, SRRCTL, TDBA, TDH, TDLEN, TDT, TDWBA, TXDCTL,
 };
@@ -87,13 +86,19 @@ fn link(
     }
     for port in ports.iter_mut() {
         let (hw, setup) = port.parts();
+        if setup.space.id() != space.id() {
+            return Err(PortError::NotInSpace);
+        }
         init::reset(hw)?;
         hw.regs.bind(setup.space.id())?;
         port.prepare()?;
     }
     // One ring, shared with the first output, one for each further output, and a write-back block each.
     let rings = core::iter::repeat_n(size, outputs.len().max(1));
-    let mut memory: RingMemory = ring_memory(space, RingMemory::bytes(rings) + 64 * outputs.len())?;
+    let receiver = ports.get_mut(input).ok_or(NO_PORT)?;
+    let mut memory =
+        RingMemory::new(region(receiver.parts().1, RingMemory::bytes(rings) + 64 * outputs.len())?);
+    let buffers = region(receiver.parts().1, size as usize * STRIDE as usize)?;
     let ring = memory.ring(size)?;
     let mut ends = Vec::new();
     let mut write_backs = Vec::new();
@@ -108,8 +113,6 @@ fn link(
             Some(ring) => Output::own(ring, tail, head),
         });
     }
-    let buffers = HeapMemory::new((size as usize * STRIDE as usize).next_multiple_of(4096))?;
-    let buffers = Region::alloc(space, buffers, DmaAccess::ReadWrite)?;
     let receiver = ports.get_mut(input).ok_or(NO_PORT)?;
     let regs = &receiver.parts().0.regs;
     let (tail, lost) = (regs.doorbell::<RDT>(0)?, regs.lost().clone());
@@ -119,14 +122,14 @@ fn link(
         let (hw, _) = port.parts();
         let (bus, bytes) = forwarder.output_bus(number).ok_or(NO_PORT)?;
         hw.regs.write_bus::<TDBA>(0, bus)?;
-        hw.regs.at::<TDLEN>(0)?.write(TDLEN::from_bits(bytes));
+        hw.regs.at::<TDLEN>(0)?.write(TDLEN::new(bytes));
         hw.regs.at::<TDH>(0)?.write(TDH::default());
         hw.regs.at::<TDT>(0)?.write(TDT::default());
         let write_back = *write_backs.get(number).ok_or(NO_PORT)?;
         hw.regs.at::<TDWBA>(0)?.write_bus(write_back, TDWBA::default().with_head_wb_en(true))?;
         // 7.2.3.5.2: a head that is written back must not pass the data before it.
         let mut dca = hw.regs.at_mut::<DCA_TXCTRL>(0)?;
-        dca.modify(|dca| dca.with_tx_wb_ro_en(false));
+        dca.modify(|dca| dca.with_desc_write_ro_en(false));
         let control = hw.regs.at::<TXDCTL>(0)?;
         control.write(thresholds().with_enable(true));
         Poll::new(&*hw.clock, "transmit queue enable (TXDCTL.ENABLE)", ENABLE_LIMIT)
@@ -135,7 +138,7 @@ fn link(
     let (hw, setup) = ports.get_mut(input).ok_or(NO_PORT)?.parts();
     let (bus, bytes) = forwarder.bus();
     hw.regs.write_bus::<RDBA>(0, bus)?;
-    hw.regs.at::<RDLEN>(0)?.write(RDLEN::from_bits(bytes));
+    hw.regs.at::<RDLEN>(0)?.write(RDLEN::new(bytes));
     let drop = setup.config.drop_enabled();
     // Legacy descriptors: type 0.
     hw.regs.at::<SRRCTL>(0)?.write(SRRCTL::default().with_bsizepacket(STRIDE / 1024).with_drop_en(drop));

@@ -26,12 +26,12 @@ impl Vector {
     }
 
     pub(crate) fn unmask(self, view: &View) -> Result<(), PortError> {
-        view.at::<EIMS_EX>(self.half())?.write(EIMS_EX::from_bits(self.bit()));
+        view.at::<EIMS_EX>(self.half())?.write(EIMS_EX::new(self.bit()));
         Ok(())
     }
 
     pub(crate) fn mask(self, view: &View) -> Result<(), PortError> {
-        view.at::<EIMC_EX>(self.half())?.write(EIMC_EX::from_bits(self.bit()));
+        view.at::<EIMC_EX>(self.half())?.write(EIMC_EX::new(self.bit()));
         Ok(())
     }
 
@@ -51,7 +51,7 @@ pub(crate) fn setup(hw: &mut Hw, queues: u16) -> Result<(), PortError> {
     hw.regs.write(EIAC::default().with_rtx_queue(0xffff));
     hw.regs.write(EIAM::default().with_causes(0xffff));
     for half in 0..2 {
-        hw.regs.at::<EIAM_EX>(half)?.write(EIAM_EX::from_bits(u32::MAX));
+        hw.regs.at::<EIAM_EX>(half)?.write(EIAM_EX::new(u32::MAX));
     }
     for queue in 0..queues {
         let Vector(vector) = Vector::of_queue(queue);
@@ -83,6 +83,6 @@ pub(crate) fn unmask_link(hw: &Hw, on: bool) {
     if on {
         hw.regs.write(causes);
     } else {
-        hw.regs.write(crate::regs::EIMC::from_bits(causes.bits()));
+        hw.regs.write(crate::regs::EIMC::new(causes.bits()));
     }
 }

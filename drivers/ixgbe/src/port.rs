@@ -4,14 +4,12 @@
 //! from. [`Running`] is the control side of a started port; the queues are values of their own, and
 //! [`Running::stop`] takes all of them back. A step that fails gives back the state before it, in [`Failed`].
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use vfio_hal::dma::memory::HeapMemory;
 use vfio_hal::dma::pool::{Commitment, Pool};
-use vfio_hal::dma::{DmaAccess, IovaSpace, Memory, Quiesced, Region};
+use vfio_hal::dma::{DmaAccess, IovaSpace, Quiesced, Region};
 use vfio_hal::pci;
 use vfio_hal::pmd::{MacAddr, PortError, PortInfo};
 use vfio_hal::ring::{RingMemory, RxRing, TxRing};
@@ -109,7 +107,7 @@ fn identify(device: &Arc<dyn Device>) -> Result<&'static Model, PortError> {
     let ids = config.ids()?;
     let known = MODELS.iter().find(|model| ids.vendor == VENDOR && ids.device == model.id);
     let model = known.ok_or(PortError::WrongDevice { vendor: ids.vendor, device: ids.device })?;
-    config.enable(true, true)?;
+    config.modify_command(|command| command.with_memory(true).with_bus_master(true))?;
     Ok(model)
 }
 
@@ -133,7 +131,7 @@ impl Setup {
             return Err(PortError::NotInSpace);
         }
         Ok(Setup {
-            filters: Filters::new(hw.model, mac, config.promiscuous),
+            filters: Filters::new(mac, config.promiscuous),
             rss: Rss::new(hw.model, config.rss.as_ref(), config.rx_queues)?,
             stats: Stats::new(),
             buffer_kib: buffer_kib(pool)?,
@@ -261,7 +259,7 @@ impl Configured {
         let config = &setup.config;
         let rx_sizes = core::iter::repeat_n(config.rx_ring, config.rx_queues.into());
         let tx_sizes = core::iter::repeat_n(config.tx_ring, config.tx_queues.into());
-        let mut memory = ring_memory(&setup.space, RingMemory::bytes(rx_sizes.chain(tx_sizes)))?;
+        let mut memory = RingMemory::new(region(setup, RingMemory::bytes(rx_sizes.chain(tx_sizes)))?);
         let (view, clock, lost) = (hw.regs.view(), &hw.clock, hw.regs.lost());
         let mut rx = Vec::new();
         for id in 0..config.rx_queues {
@@ -307,8 +305,8 @@ pub(crate) fn release(rx: &mut [RxQueue], tx: &mut [TxQueue], proof: &Quiesced) 
     }
 }
 
-/// Returns memory for rings of `bytes` together, mapped for the device both ways.
-pub(crate) fn ring_memory(space: &IovaSpace, bytes: usize) -> Result<RingMemory, PortError> {
-    let memory: Box<dyn Memory> = Box::new(HeapMemory::new(bytes.max(1).next_multiple_of(4096))?);
-    Ok(RingMemory::new(Region::alloc(space, memory, DmaAccess::ReadWrite)?))
+/// Returns `bytes` of memory that the device can read and write.
+pub(crate) fn region(setup: &Setup, bytes: usize) -> Result<Region, PortError> {
+    let memory = setup.config.memory.memory(bytes)?;
+    Ok(Region::alloc(&setup.space, memory, DmaAccess::ReadWrite)?)
 }

@@ -94,7 +94,7 @@ impl TxQueue {
         let queue = usize::from(self.id);
         let (bus, bytes) = self.ring.bus();
         self.view.write_bus::<TDBA>(queue, bus)?;
-        self.view.at::<TDLEN>(queue)?.write(TDLEN::from_bits(bytes));
+        self.view.at::<TDLEN>(queue)?.write(TDLEN::new(bytes));
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod heap;
 mod numa;
 #[cfg(feature = "std")]
 mod request;
+mod source;
 #[cfg(feature = "std")]
 mod system;
 
@@ -27,6 +28,7 @@ pub use file::FileMemory;
 pub use heap::HeapMemory;
 #[cfg(feature = "std")]
 pub use request::{Fallback, Info, Kind, Pages, Request, Why};
+pub use source::MemorySource;
 #[cfg(feature = "std")]
 pub use system::{HugepagePool, Memlock, hugepage_pools, hugepage_pools_of_node, hugetlbfs_mounts};
 
