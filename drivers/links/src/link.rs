@@ -52,7 +52,7 @@ pub trait Link: Send {
     ///
     /// # Errors
     /// A failure that a retry cannot cure, such as a capture file on a full disk or an interface that was
-    /// removed. The frame was not taken.
+    /// removed: the wire is broken from then on.
     fn transmit(&mut self, frame: &[u8], now: Nanos) -> Result<Sent, LinkError>;
 
     /// Takes the next frame off the wire into `frame`, whose old contents are dropped and whose capacity is

@@ -81,39 +81,45 @@ impl Checker {
 }
 
 fn judge(frame: &[u8]) -> Judged {
-    let Some((ip_header, udp, addresses_sum)) = find_udp(frame) else {
+    let Some(found) = find_udp(frame) else {
         return Judged::Foreign;
     };
-    let Some((stamp_bytes, filling)) = udp[8..].split_first_chunk::<{ stamp::LEN }>() else {
-        return Judged::Foreign;
-    };
-    let udp_len = udp.len() as u16;
-    let stamp = match Stamp::read(stamp_bytes, udp_len) {
+    let stamp = match Stamp::read(found.stamp, found.udp_len) {
         None => return Judged::Foreign,
         Some(None) => return Judged::Corrupt,
         Some(Some(stamp)) => stamp,
     };
-    if PATTERN.get(..filling.len()) != Some(filling) || fold(sum(ip_header)) != 0xffff {
+    let filling = found.filling;
+    if PATTERN.get(..filling.len()) != Some(filling) || fold(found.ip_sum) != 0xffff {
         return Judged::Corrupt;
     }
-    let unchecked = udp[6..8] == [0, 0];
-    let pseudo = addresses_sum + 17 + u64::from(udp_len);
-    let head = sum(&udp[..8 + stamp::LEN]) + u64::from(PATTERN_SUM[filling.len()]);
-    if !unchecked && fold(pseudo + head) != 0xffff {
+    // A checksum of zero is none (RFC 768).
+    let unchecked = found.udp[6..8] == [0, 0];
+    let udp_sum = found.addresses_sum + 17 + u64::from(found.udp_len) + sum(found.udp) + sum(found.stamp);
+    if !unchecked && fold(udp_sum + u64::from(PATTERN_SUM[filling.len()])) != 0xffff {
         return Judged::Corrupt;
     }
     Judged::Whole(stamp)
 }
 
-/// The IPv4 header, the UDP datagram (at least its header; its length is the one it states) and the sum of the
-/// addresses.
-fn find_udp(frame: &[u8]) -> Option<(&[u8], &[u8], u64)> {
+/// An IPv4 and UDP packet, taken apart. Arrays, so that the compiler unrolls their sums.
+struct Datagram<'f> {
+    ip_sum: u64,
+    addresses_sum: u64,
+    udp: &'f [u8; 8],
+    udp_len: u16,
+    stamp: &'f [u8; stamp::LEN],
+    filling: &'f [u8],
+}
+
+/// Takes a frame apart, if it is long enough and its lengths agree.
+fn find_udp(frame: &[u8]) -> Option<Datagram<'_>> {
     let mut rest = frame.get(12..)?;
     let packet = loop {
         let (ether_type, after) = rest.split_first_chunk::<2>()?;
         match u16::from_be_bytes(*ether_type) {
-            0x8100 | 0x88a8 => rest = after.get(2..)?,
             0x0800 => break after,
+            0x8100 | 0x88a8 => rest = after.get(2..)?,
             _ => return None,
         }
     };
@@ -125,9 +131,15 @@ fn find_udp(frame: &[u8]) -> Option<(&[u8], &[u8], u64)> {
         return None;
     }
     let (header, datagram) = packet.get(..total_len)?.split_at_checked(header_len)?;
-    let udp = datagram.first_chunk::<8>()?;
-    (usize::from(u16::from_be_bytes([udp[4], udp[5]])) == datagram.len())
-        .then(|| (header, datagram, sum(&fixed[12..20])))
+    let (udp, payload) = datagram.split_first_chunk::<8>()?;
+    let (stamp, filling) = payload.split_first_chunk::<{ stamp::LEN }>()?;
+    let udp_len = u16::from_be_bytes([udp[4], udp[5]]);
+    if usize::from(udp_len) != datagram.len() {
+        return None;
+    }
+    let ip_sum = sum(fixed) + sum(header.get(20..)?);
+    let [.., a, b, c, d, e, f, g, h] = *fixed;
+    Some(Datagram { ip_sum, addresses_sum: sum(&[a, b, c, d, e, f, g, h]), udp, udp_len, stamp, filling })
 }
 
 /// What is known of a flow: the number expected next, and which of the 1,024 before it arrived (bit `n % 1024`).
@@ -161,7 +173,7 @@ impl Flow {
         } else {
             (self.next..number).for_each(|passed| self.clear(passed));
         }
-        self.clear(number);
+        // Set, whatever stood there: the bit of the number 1,024 before.
         self.mark(number);
         self.next = number + 1;
         if skipped == 0 { Arrival::Next } else { Arrival::Skipped(skipped) }

@@ -4,6 +4,7 @@
 
 /// The one's complement sum of big-endian 16-bit words, not folded; an odd last byte is padded with zero. Sums of
 /// parts that start at even offsets add up to the sum of the whole.
+#[inline]
 pub(crate) fn sum(bytes: &[u8]) -> u64 {
     // 32-bit words: 2^16 is 1 modulo 2^16 - 1, so the two halves need no separating before the fold.
     let mut words = bytes.chunks_exact(4);

@@ -121,7 +121,7 @@ struct Template {
     udp_len: u16,
 }
 
-/// Produces frames by copying a template and patching 42 bytes at most; no allocation once the caller's buffer has
+/// Produces frames by copying a template and patching 24 bytes; no allocation once the caller's buffer has
 /// grown. It is a source: what is sent into it vanishes.
 pub struct Generator {
     templates: Vec<Template>,
@@ -171,28 +171,27 @@ impl Generator {
         frame.extend_from_slice(&template.bytes);
 
         let flow = u32::from(self.flow);
-        // At most 198.19.0.0, and port 1024 + 64,511: what is beyond wraps to 1024 again, under another address.
+        // At most 198.18.255.255, and port 65,535: what is beyond wraps to 1024 again, under another address.
         let source = 0xc612_0001 + flow;
         let port = 1024 + (flow % 64_512) as u16;
-        let words = Stamp { flow: self.flow, number: self.number }.words(template.udp_len);
+        let stamp = Stamp { flow: self.flow, number: self.number }.bits(template.udp_len);
 
-        let source_sum = u64::from(source >> 16) + u64::from(source & 0xffff);
-        let ip_checksum = finish(template.ip_sum + source_sum);
-        let stamp_sum: u64 = words.iter().map(|&word| u64::from(word)).sum();
-        let udp_checksum = finish_udp(template.udp_sum + source_sum + u64::from(port) + stamp_sum);
+        // Sums of 32-bit words: what overflows 16 bits is folded in at the end.
+        let ip_checksum = finish(template.ip_sum + u64::from(source));
+        let (upper, lower) = ((stamp >> 64) as u64, stamp as u64);
+        let stamp_sum = (upper >> 32) + (upper & 0xffff_ffff) + (lower >> 32) + (lower & 0xffff_ffff);
+        let udp_checksum = finish_udp(template.udp_sum + u64::from(source) + u64::from(port) + stamp_sum);
 
-        let Some(head) =
-            frame.get_mut(self.l3..).and_then(|rest| rest.first_chunk_mut::<{ IPV4 + UDP + stamp::LEN }>())
-        else {
+        let head =
+            frame.get_mut(self.l3..).and_then(|rest| rest.first_chunk_mut::<{ IPV4 + UDP + stamp::LEN }>());
+        let Some(head) = head else {
             return; // Never: every template is longer.
         };
         head[10..12].copy_from_slice(&ip_checksum.to_be_bytes());
         head[12..16].copy_from_slice(&source.to_be_bytes());
         head[20..22].copy_from_slice(&port.to_be_bytes());
-        head[26..28].copy_from_slice(&udp_checksum.to_be_bytes());
-        for (i, word) in words.iter().enumerate() {
-            head[28 + 2 * i..30 + 2 * i].copy_from_slice(&word.to_be_bytes());
-        }
+        // The UDP checksum and the stamp are neighbours and 128 bits together.
+        head[26..42].copy_from_slice(&(u128::from(udp_checksum) << 112 | stamp).to_be_bytes());
     }
 
     fn advance(&mut self) {

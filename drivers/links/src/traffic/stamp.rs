@@ -31,33 +31,27 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// The bytes, as words so that the caller can add them to a checksum.
+    /// The bytes, as the lower 112 bits of a number.
     #[inline]
-    pub(super) fn words(self, udp_len: u16) -> [u16; LEN / 2] {
+    pub(super) fn bits(self, udp_len: u16) -> u128 {
         let number = self.number & NUMBER_MASK;
-        let check = check(self.flow, number, udp_len);
-        [
-            MAGIC,
-            self.flow,
-            (number >> 32) as u16,
-            (number >> 16) as u16,
-            number as u16,
-            (check >> 16) as u16,
-            check as u16,
-        ]
+        let head = u64::from(MAGIC) << 48 | u64::from(self.flow) << 32 | number >> 16;
+        let tail = (number & 0xffff) << 32 | u64::from(check(self.flow, number, udp_len));
+        u128::from(head) << 48 | u128::from(tail)
     }
 
     /// What the bytes say: `None` without the magic, `Some(None)` when they are damaged.
     #[inline]
     pub(super) fn read(bytes: &[u8; LEN], udp_len: u16) -> Option<Option<Stamp>> {
-        let word = |i: usize| u16::from_be_bytes([bytes[i], bytes[i + 1]]);
-        if word(0) != MAGIC {
+        let mut wide = [0; 16];
+        wide[2..].copy_from_slice(bytes);
+        let bits = u128::from_be_bytes(wide);
+        if (bits >> 96) as u16 != MAGIC {
             return None;
         }
-        let flow = word(2);
-        let number = u64::from(word(4)) << 32 | u64::from(word(6)) << 16 | u64::from(word(8));
-        let found = u32::from(word(10)) << 16 | u32::from(word(12));
-        Some((found == check(flow, number, udp_len)).then_some(Stamp { flow, number }))
+        let flow = (bits >> 80) as u16;
+        let number = (bits >> 32) as u64 & NUMBER_MASK;
+        Some((bits as u32 == check(flow, number, udp_len)).then_some(Stamp { flow, number }))
     }
 }
 
@@ -102,10 +96,7 @@ mod tests {
     use crate::traffic::checksum;
 
     fn bytes(stamp: Stamp, udp_len: u16) -> [u8; LEN] {
-        let mut bytes = [0; LEN];
-        for (pair, word) in bytes.chunks_mut(2).zip(stamp.words(udp_len)) {
-            pair.copy_from_slice(&word.to_be_bytes());
-        }
+        let [0, 0, bytes @ ..] = stamp.bits(udp_len).to_be_bytes() else { panic!("more than 112 bits") };
         bytes
     }
 
