@@ -11,10 +11,11 @@
 //! gets a reference to memory that the driver may write; it copies.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use spin::MutexGuard;
 use vfio_user_kit::{Context, DeviceModel, Function, ResetKind, Signal, Spec, SpecError, Work};
 
 use crate::addr::{Iova, IovaRange};
@@ -26,11 +27,13 @@ use crate::irq::{IrqKind, Irqs};
 
 mod bus;
 mod irq;
+mod lock;
 mod registers;
 mod stepper;
 
 use bus::Mapper;
 use irq::Interrupts;
+use lock::Lock;
 use registers::{Access, Bells, Window};
 use stepper::Waker;
 
@@ -98,8 +101,8 @@ struct Core<M> {
     spec: Spec,
     lost: Lost,
     /// Locked for a call of the model; before `function`, and never the other way round.
-    model: Mutex<M>,
-    function: Mutex<Function>,
+    model: Lock<M>,
+    function: Lock<Function>,
     access: Access,
     bells: Bells,
     mapper: Mapper,
@@ -110,6 +113,8 @@ struct Core<M> {
     refused: AtomicU64,
     /// Interrupts by message are switched on: without, the model's calls end here.
     armed: AtomicBool,
+    /// A call of the model did not return, so it is not called again.
+    broken: AtomicBool,
     waker: Waker,
 }
 
@@ -126,9 +131,9 @@ impl<M: DeviceModel + 'static> LocalDevice<M> {
         function.set_access(true);
         let core = Core {
             lost: Lost::new(),
-            model: Mutex::new(model),
+            model: Lock::new(model),
             access: Access::new(function.config()),
-            function: Mutex::new(function),
+            function: Lock::new(function),
             bells: Bells::new(spec.doorbells.len()),
             mapper: Mapper::new(options.ranges, options.page_sizes, options.max_mappings),
             interrupts: Interrupts::new(&spec),
@@ -136,6 +141,7 @@ impl<M: DeviceModel + 'static> LocalDevice<M> {
             clock: options.clock,
             refused: AtomicU64::new(0),
             armed: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             waker: Waker::new(),
             spec,
         };
@@ -149,8 +155,8 @@ impl<M: DeviceModel + 'static> LocalDevice<M> {
 
     /// Calls `look` with the model, between two of its steps. `None` if the model panicked before.
     pub fn with_model<R>(&self, look: impl FnOnce(&mut M) -> R) -> Option<R> {
-        let mut model = self.core.model.lock().ok()?;
-        Some(look(&mut model))
+        let mut model = self.core.model.lock();
+        (!self.core.is_broken()).then(|| look(&mut model))
     }
 
     /// Pulls the device out: registers read all ones, DMA and interrupts stop, unmapping fails, and the latch
@@ -181,30 +187,34 @@ impl<M: DeviceModel> Core<M> {
             doorbells: &self.bells,
             now: self.clock.now().saturating_sub(self.start),
         };
-        call(model, &mut context)
+        let alarm = Alarm { broken: &self.broken, lost: &self.lost };
+        let result = call(model, &mut context);
+        core::mem::forget(alarm);
+        result
     }
 
     /// Calls the model on behalf of the driver. A model that panics, now or before, is a lost device.
     fn guarded<R>(&self, call: impl FnOnce(&mut M, &mut Context<'_>) -> R) -> Result<R, DeviceError> {
         self.lost.check()?;
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            // The guard is dropped inside of here, so that a panic poisons the lock.
-            let mut model = self.model.lock().map_err(|_| DeviceError::Lost)?;
-            Ok(self.call(&mut model, call))
-        }));
-        result.unwrap_or(Err(DeviceError::Lost)).inspect_err(|_| self.lost.latch())
+        let mut model = self.model.lock();
+        if self.is_broken() {
+            return Err(DeviceError::Lost);
+        }
+        // A model that panicked is not looked at again.
+        let result = catch_unwind(AssertUnwindSafe(|| self.call(&mut model, call)));
+        result.map_err(|_| DeviceError::Lost)
     }
 
     fn step(&self) -> Work {
-        if self.lost.is_lost() {
+        let mut model = self.model.lock_last();
+        if self.lost.is_lost() || self.is_broken() {
             return Work::Idle;
         }
-        let Ok(mut model) = self.model.lock() else {
-            self.lost.latch();
-            return Work::Idle;
-        };
-        let _alarm = LostOnPanic(&self.lost);
         self.call(&mut model, |model, context| model.step(context))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Resets the model, and the function as far as the kernel's VFIO does not put it back: bus mastering is
@@ -218,8 +228,7 @@ impl<M: DeviceModel> Core<M> {
     }
 
     fn function(&self) -> MutexGuard<'_, Function> {
-        // Nothing that is done under this lock can leave it half done.
-        self.function.lock().unwrap_or_else(PoisonError::into_inner)
+        self.function.lock()
     }
 
     /// Changes the function, takes over what it switched on, and delivers what it sends, without its lock.
@@ -298,13 +307,15 @@ fn config_range(offset: u16, len: usize) -> DeviceError {
     DeviceError::ConfigRange { offset, len: u16::try_from(len).unwrap_or(u16::MAX) }
 }
 
-/// Closes the latch when a panic of the model comes by.
-struct LostOnPanic<'a>(&'a Lost);
+/// Is dropped only by a panic of the model: the device is lost then.
+struct Alarm<'a> {
+    broken: &'a AtomicBool,
+    lost: &'a Lost,
+}
 
-impl Drop for LostOnPanic<'_> {
+impl Drop for Alarm<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.latch();
-        }
+        self.broken.store(true, Ordering::Relaxed);
+        self.lost.latch();
     }
 }

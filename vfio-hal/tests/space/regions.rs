@@ -208,32 +208,39 @@ fn many_threads_share_a_space() {
     let space = space_of(&[&one]);
     assert_shared(&space);
     assert_shared(&alloc(&space, 0x1000).0);
-    std::thread::scope(|scope| {
-        for thread in 0..4u64 {
+    let threads: Vec<_> = (0..4u64)
+        .map(|thread| {
             let space = space.clone();
-            scope.spawn(move || {
-                let mut kept = Vec::new();
-                for round in 0..50 {
-                    let (region, _) = alloc(&space, 0x1000 * (1 + round % 3));
-                    region.write_u64(0, thread << 32 | round as u64).unwrap();
-                    kept.push((region, thread << 32 | round as u64));
-                    if round % 5 == 4 {
-                        kept.swap_remove(round % kept.len());
-                    }
-                }
-                for (region, value) in &kept {
-                    assert_eq!(region.read_u64(0), Ok(*value));
-                }
-            });
-        }
-    });
+            std::thread::spawn(move || use_space(&space, thread))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
     assert!(one.mapped().is_empty());
     let stats = space.stats();
     assert_eq!((stats.regions, stats.mapped_bytes, stats.leaked_regions), (0, 0, 0));
 }
 
+/// Allocates, writes, frees some, and finds what it wrote.
+fn use_space(space: &IovaSpace, thread: u64) {
+    let mut kept = Vec::new();
+    for round in 0..50 {
+        let (region, _) = alloc(space, 0x1000 * (1 + round % 3));
+        let value = thread << 32 | round as u64;
+        region.write_u64(0, value).unwrap();
+        kept.push((region, value));
+        if round % 5 == 4 {
+            kept.swap_remove(round % kept.len());
+        }
+    }
+    for (region, value) in &kept {
+        assert_eq!(region.read_u64(0), Ok(*value));
+    }
+}
+
 #[test]
-fn dangling_callers_memory_without_an_owner_is_never_freed_by_the_kit() {
+fn callers_memory_without_an_owner_is_never_freed_by_the_kit() {
     // A static: nobody frees it.
     #[repr(align(4096))]
     struct Page(std::cell::UnsafeCell<[u8; 4096]>);

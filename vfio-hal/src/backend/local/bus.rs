@@ -6,10 +6,11 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use spin::rwlock::RwLockReadGuard;
 use vfio_user_kit::{DmaBus, DmaFault};
 
+use super::lock::Shared;
 use crate::addr::{Iova, IovaRange};
 use crate::device::DeviceError;
 use crate::dma::{
@@ -21,7 +22,7 @@ const GRANULE: u64 = 4096;
 
 pub(super) struct Mapper {
     caps: DmaCaps,
-    table: RwLock<Vec<Entry>>,
+    table: Shared<Vec<Entry>>,
     /// Bus mastering is on.
     master: AtomicBool,
     gone: AtomicBool,
@@ -58,7 +59,7 @@ impl Mapper {
         let addressing = Addressing::Translated(ranges);
         Mapper {
             caps: DmaCaps { addressing, page_sizes, max_mappings, coherent: true },
-            table: RwLock::new(Vec::new()),
+            table: Shared::new(Vec::new()),
             master: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }
@@ -66,8 +67,7 @@ impl Mapper {
 
     /// Returns the bus for one call of the model. Mappings stay as they are until it is dropped.
     pub(super) fn bus(&self) -> Bus<'_> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        Bus { table, mapper: self, last: Cell::new(0) }
+        Bus { table: self.table.read(), mapper: self, last: Cell::new(0) }
     }
 
     /// Switches bus mastering. A call that is under way may still finish one access.
@@ -77,17 +77,12 @@ impl Mapper {
 
     /// Waits until the call that is under way is over.
     pub(super) fn settle(&self) {
-        drop(self.write());
+        drop(self.table.write());
     }
 
     /// Stops all DMA. Mappings stay, because nobody is left to answer for them.
     pub(super) fn stop_for_good(&self) {
         self.gone.store(true, Ordering::Release);
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Entry>> {
-        // A panic elsewhere leaves the table whole: an entry is inserted or removed at once.
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_present(&self) -> Result<(), DmaError> {
@@ -116,7 +111,7 @@ impl Dma for Mapper {
         if !usable.iter().any(|usable| usable.contains(range)) {
             return Err(DmaError::IovaReserved { range });
         }
-        let mut table = self.write();
+        let mut table = self.table.write();
         let at = table.partition_point(|entry| entry.first < iova.0);
         let neighbours = at.saturating_sub(1)..table.len().min(at + 1);
         if table[neighbours].iter().any(|entry| entry.range().overlaps(range)) {
@@ -133,7 +128,7 @@ impl Dma for Mapper {
 
     fn unmap(&self, iova: Iova, len: u64) -> Result<Unmapped, DmaError> {
         self.check_present()?;
-        let mut table = self.write();
+        let mut table = self.table.write();
         let at = table.partition_point(|entry| entry.first < iova.0);
         if table.get(at).is_none_or(|entry| entry.first != iova.0 || entry.len != len) {
             return Err(DmaError::NotMapped { iova, len });

@@ -1,11 +1,13 @@
 //! The device's interrupts, from the model to the driver's sinks.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use spin::MutexGuard;
 use vfio_user_kit::{DeviceModel, IrqBus, Messages, Signal, Spec};
 
 use super::Core;
+use super::lock::Lock;
 use crate::device::DeviceError;
 use crate::irq::{IrqInfo, IrqKind, IrqSink, Irqs};
 
@@ -13,7 +15,7 @@ type Sink = Option<Arc<dyn IrqSink>>;
 
 /// Where interrupts go.
 pub(super) struct Interrupts {
-    state: Mutex<State>,
+    state: Lock<State>,
     /// What the model last said of its pin, so that saying it again costs nothing.
     asserted: AtomicBool,
 }
@@ -51,7 +53,7 @@ impl Interrupts {
         let counts = [spec.intx.into(), spec.msi_vectors.into(), spec.msix_vectors, 1, 1];
         let sinks = counts.map(|count: u16| vec![None; count.into()].into_boxed_slice());
         let state = State { sinks, active: None, pin: false, pin_masked: false };
-        Interrupts { state: Mutex::new(state), asserted: AtomicBool::new(false) }
+        Interrupts { state: Lock::new(state), asserted: AtomicBool::new(false) }
     }
 
     /// Calls what a vector was armed with, under no lock. Returns whether it was armed.
@@ -85,8 +87,7 @@ impl Interrupts {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under this lock can leave it half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

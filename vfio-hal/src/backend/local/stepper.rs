@@ -3,14 +3,15 @@
 //! - [`Stepper`]: step by step, for tests that stop time between two steps.
 //! - [`ModelThread`]: on a thread of its own, idle as [`Idle`] says.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use vfio_user_kit::{DeviceModel, Work};
 
 use super::Core;
+use super::lock::Lock;
 use crate::device::DeviceError;
 
 /// Lets the model of a [`LocalDevice`](super::LocalDevice) work. Clones work on the same model, one at a time.
@@ -154,12 +155,12 @@ fn work<M: DeviceModel>(core: &Core<M>, idle: Idle, stop: &AtomicBool) {
 /// Wakes a model's thread that sleeps.
 pub(super) struct Waker {
     sleeping: AtomicBool,
-    thread: Mutex<Option<Thread>>,
+    thread: Lock<Option<Thread>>,
 }
 
 impl Waker {
     pub(super) fn new() -> Waker {
-        Waker { sleeping: AtomicBool::new(false), thread: Mutex::new(None) }
+        Waker { sleeping: AtomicBool::new(false), thread: Lock::new(None) }
     }
 
     /// Costs one load when nobody sleeps. A thread that falls asleep at the same moment may miss it, and then
@@ -174,14 +175,13 @@ impl Waker {
     #[cold]
     fn unpark(&self) {
         self.sleeping.store(false, Ordering::Relaxed);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.as_ref() {
+        if let Some(thread) = self.thread.lock().as_ref() {
             thread.unpark();
         }
     }
 
     fn sleep(&self, time: Duration) {
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
+        *self.thread.lock() = Some(thread::current());
         self.sleeping.store(true, Ordering::Relaxed);
         thread::park_timeout(time);
         self.sleeping.store(false, Ordering::Relaxed);
