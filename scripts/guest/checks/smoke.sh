@@ -6,8 +6,7 @@ machine() {
     # A program of the host, with its libraries
     put "$(command -v sha256sum)" /bin/host-sha256sum
     # A socket on the host that QEMU reaches as the guest's third serial port
-    root_program "$root/rootfs" socat
-    helper echo "${program[@]}" "UNIX-LISTEN:$RUN/echo.sock" EXEC:/bin/cat
+    helper echo socat "UNIX-LISTEN:$RUN/echo.sock" EXEC:/bin/cat
     wait_for "$RUN/echo.sock" 10
     qemu -chardev "socket,id=echo,path=$RUN/echo.sock" -serial chardev:echo
 }

@@ -45,19 +45,30 @@ vfio_user() {
 }
 
 # helper NAME COMMAND…: starts a background process on the host, in a process group of its own, its output in
-# $RUN/NAME.log. It is ended after the guest; if it ends by itself before, the run fails.
+# $RUN/NAME.log. It is ended after the guest; if it fails before, the run fails.
 helper() {
     local name=$1
     shift
-    spawn "$@" >"$RUN/$name.log" 2>&1 </dev/null
+    rm -f "$RUN/$name.status"
+    spawn keep_status "$RUN/$name.status" "$@" >"$RUN/$name.log" 2>&1 </dev/null
     disown "$spawned"
     printf '%s\n' "$spawned" >"$RUN/$name.pid"
 }
 
-# end_helper NAME: ends it early, on purpose; `helper` may start it again.
+# keep_status FILE COMMAND…: for who cannot wait, because another shell started it.
+keep_status() {
+    local status=0
+    "${@:2}" || status=$?
+    printf '%s\n' "$status" >"$1"
+}
+
+# end_helper NAME [SIGNAL]: ends it early, on purpose; `helper` may start it again.
 end_helper() {
-    end_group "$(cat "$RUN/$1.pid")"
+    local group
+    group=$(cat "$RUN/$1.pid")
     rm "$RUN/$1.pid"
+    [ -z "${2:-}" ] || kill -s "$2" -- "-$group"
+    end_group "$group"
 }
 
 end_helpers() {
@@ -72,22 +83,37 @@ wait_for() {
     local end=$((SECONDS + $2))
     until [ -e "$1" ]; do
         sleep 0.1
-        report_dead_helpers || die "a helper ended before it made $1"
+        report_dead_helpers || die "a helper failed before it made $1"
         ((SECONDS < end)) || die "nothing made $1 within $2 s; the helpers' logs are in $RUN"
     done
 }
 
-# Tells of each helper that ended unasked, once; false if there is one.
+# Tells of each helper that failed unasked, once; false if there is one.
 report_dead_helpers() {
-    local file name status=0
+    local file name status result=0
     for file in "$RUN"/*.pid; do
         [ -e "$file" ] && ! alive "$(cat "$file")" || continue
         name=${file##*/}
         name=${name%.pid}
-        mv "$file" "$RUN/$name.dead"
-        printf 'not ok helper %s: it ended by itself\n' "$name"
+        rm "$file"
+        status=$(cat "$RUN/$name.status" 2>/dev/null) || status='killed'
+        [ "$status" != 0 ] || continue
+        printf 'not ok helper %s: ended by itself (exit %s)\n' "$name" "$status"
         tail -n 20 "$RUN/$name.log" | sed 's/^/    | /'
-        status=1
+        result=1
     done
-    return "$status"
+    return "$result"
+}
+
+# Puts the guest's programs at the end of the PATH, for a host that has no socat or ping of its own.
+lend_programs() {
+    local name program
+    mkdir "$RUN/bin"
+    for name in "${TOOLS[@]}"; do
+        ! command -v "$name" >/dev/null || continue
+        root_program "$root/rootfs" "$name"
+        printf '#!/bin/sh\nexec%s "$@"\n' "$(printf ' %q' "${program[@]}")" >"$RUN/bin/$name"
+        chmod 755 "$RUN/bin/$name"
+    done
+    PATH=$PATH:$RUN/bin
 }

@@ -67,6 +67,7 @@ run() {
     RUN=$(mktemp -d "${TMPDIR:-/tmp}/guest.XXXXXX")
     at_exit end_run
     mkdir "$RUN/overlay"
+    lend_programs
     # shellcheck source=checks/smoke.sh
     . "$list"
     if declare -F machine >/dev/null; then machine; fi
@@ -196,6 +197,6 @@ show_log() {
 end_run() {
     end_helpers
     ((status == 0)) || [ ! -e "$RUN/console.log" ] || keep=1
-    rm -rf "$RUN"/{overlay,overlay.cpio.gz,initramfs}
-    [ -n "$keep" ] || rm -rf "$RUN"
+    rm -rf "${RUN:?}"/{bin,overlay,overlay.cpio.gz,initramfs}
+    [ -n "$keep" ] || rm -rf "${RUN:?}"
 }
