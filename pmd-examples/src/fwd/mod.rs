@@ -148,7 +148,7 @@ fn watch(
         if left == Some(Duration::ZERO) {
             break;
         }
-        if ports.open.iter().all(|one| !one.plugged.endless && (one.plugged.exhausted)()) {
+        if ports.open.iter().all(|one| !one.plugged.endless && one.plugged.valve.is_dry()) {
             break;
         }
         thread::sleep(TICK.min(left.unwrap_or(TICK)));

@@ -7,12 +7,27 @@ use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
 
 /// Shuts the source of a link. Clones share it.
 #[derive(Clone, Default)]
-pub struct Valve(Arc<AtomicBool>);
+pub struct Valve(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    shut: AtomicBool,
+    dry: AtomicBool,
+}
 
 impl Valve {
     /// Lets nothing more be received.
     pub fn shut(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.shut.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether nothing more will ever be received.
+    pub fn is_dry(&self) -> bool {
+        self.0.dry.load(Ordering::Relaxed)
+    }
+
+    fn is_shut(&self) -> bool {
+        self.0.shut.load(Ordering::Relaxed)
     }
 }
 
@@ -35,10 +50,11 @@ impl Link for Gate {
     }
 
     fn receive(&mut self, frame: &mut Vec<u8>, now: Nanos) -> Result<bool, LinkError> {
-        if self.valve.0.load(Ordering::Relaxed) {
-            return Ok(false);
+        let received = !self.valve.is_shut() && self.link.receive(frame, now)?;
+        if !received && self.exhausted() {
+            self.valve.0.dry.store(true, Ordering::Relaxed);
         }
-        self.link.receive(frame, now)
+        Ok(received)
     }
 
     fn status(&mut self) -> LinkStatus {
@@ -46,6 +62,6 @@ impl Link for Gate {
     }
 
     fn exhausted(&self) -> bool {
-        self.valve.0.load(Ordering::Relaxed) || self.link.exhausted()
+        self.valve.is_shut() || self.link.exhausted()
     }
 }

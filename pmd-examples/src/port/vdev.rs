@@ -8,7 +8,9 @@ use pmd_links::{Impairments, Kind, PatchPanel, Traffic, Vdev, Verdict, Watch};
 use vfio_hal::backend::local::{Idle, LocalDevice, LocalOptions, ModelThread};
 use vfio_hal::clock::Clock;
 use vfio_hal::pmd::MacAddr;
+use vfio_hal::wrap::{TraceEvent, Tracer};
 use vfio_hal::{Device, DeviceError};
+use vfio_user_kit::Work;
 
 use super::gate::{Gate, Valve};
 use crate::fault::Fault;
@@ -23,7 +25,7 @@ pub struct Plugged {
     pub step: Step,
     /// Lets the model work on a thread of its own.
     pub spawn: Box<dyn Fn(Idle) -> Result<ModelThread, DeviceError> + Send>,
-    /// Shuts the link's source.
+    /// Shuts the link's source, and knows when that has run dry.
     pub valve: Valve,
     /// What crosses the link, seen from the MAC.
     pub traffic: Watch<Traffic>,
@@ -33,8 +35,6 @@ pub struct Plugged {
     pub impairments: Option<Watch<Impairments>>,
     /// Traffic is generated without end: such a run ends by time.
     pub endless: bool,
-    /// Nothing more will ever come over the link.
-    pub exhausted: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// Options of a device, before those of its link.
@@ -81,23 +81,22 @@ fn plug_one(
     // A generator waits for the driver, as testpmd's users expect of a benchmark without loss; a real wire does not.
     let waits = matches!(spec.kind, Kind::Generate { .. } | Kind::Pcap { .. } | Kind::Pair { .. } | Kind::Loopback { .. });
     let overrun = if waits { Overrun::Wait } else { Overrun::Drop };
-    let config = Config { mac: mac.0, overrun, ..Config::default() };
+    let config = Config { overrun, ..Config::new(mac.0) };
     let model = Model82599::new(config, Box::new(gate));
     let options = LocalOptions::default().clock(clock.clone());
     let device = LocalDevice::new(vdev.name.clone(), model, options)
         .map_err(|error| Fault::Run(format!("the model cannot be a PCI function: {error}")))?;
-    let (stepper, spawner, asker) = (device.stepper(), device.stepper(), device.clone());
+    let (stepper, spawner) = (device.stepper(), device.stepper());
     Ok(Plugged {
         name: vdev.name.clone(),
         device,
-        step: Arc::new(move || stepper.step() == vfio_hal::backend::local::Work::Done),
+        step: Arc::new(move || stepper.step() == Work::Done),
         spawn: Box::new(move |idle| spawner.spawn(idle)),
         valve,
         traffic: opened.traffic,
         verdict: opened.verdict,
         impairments: opened.impairments,
         endless,
-        exhausted: Box::new(move || asker.with_model(|model| model.link_exhausted()).unwrap_or(true)),
     })
 }
 
@@ -135,10 +134,8 @@ impl Clock for SteppingClock {
     }
 }
 
-/// Prints every register access of `device` to standard error.
+/// Prints every register access of `device` to standard error, decoded.
 pub fn traced(device: Arc<dyn Device>, clock: Arc<dyn Clock>) -> Arc<dyn Device> {
-    let name = device.name().to_owned();
-    let print = move |line: &dyn std::fmt::Display| eprintln!("{name}: {line}");
-    let _ = (&clock, &print);
-    device
+    let print = |event: &TraceEvent<'_>| eprintln!("{event}");
+    Arc::new(Tracer::new(device, clock, print).decode::<pmd_ixgbe::regs::Ixgbe>(0))
 }
