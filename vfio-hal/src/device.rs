@@ -2,7 +2,7 @@
 //!
 //! [`Device`] is open: a VFIO device, a vfio-user socket, a model in this process, a bare-metal platform and a
 //! bench with a register file in RAM implement it, and a driver cannot tell which one it got. Its parts are
-//! [`Bar`](crate::bar::Bar) (registers), [`Dma`] (memory), [`Irqs`] (interrupts) and configuration space; what
+//! [`Bar`] (registers), [`Dma`] (memory), [`Irqs`] (interrupts) and configuration space; what
 //! a device does not have, it leaves at the default, which answers [`DeviceError::Unsupported`].
 //!
 //! [`Lost`] is the latch that says the device is gone. Registers stay infallible in the type and honest in the

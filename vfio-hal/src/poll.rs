@@ -2,7 +2,7 @@
 //!
 //! [`Poll`] is one wait: what for, how long at most, how often to look. [`Quiesce`] marks the registers whose
 //! word is enough to know that a device, or one of its queues, has stopped its DMA; only they (and a whole
-//! [reset](reset)) yield the [`Quiesced`] proof that memory may be taken back.
+//! [`reset`]) yield the [`Quiesced`] proof that memory may be taken back.
 //!
 //! Time comes from the caller's [`Clock`], so a test that owns the clock steps its device between two looks.
 //! The [`Lost`] latch is looked at after every read and before the value is believed: a device that is gone

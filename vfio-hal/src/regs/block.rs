@@ -329,6 +329,14 @@ impl<M> Clone for View<M> {
     }
 }
 
+impl<R> Clone for At<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for At<'_, R> {}
+
 impl<M: RegisterMap> fmt::Debug for View<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(M::NAME).field("bar", &self.bar).field("base", &self.base).finish_non_exhaustive()

@@ -141,6 +141,8 @@ macro_rules! registers {
             );
         };
 
+        // A field may be named `len`: it is no collection's.
+        #[allow(clippy::len_without_is_empty)]
         impl $name {
             /// Returns the register value with these bits.
             #[inline]

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::bar::{Bar, Width};
 use crate::device::{DeviceError, Lost};
-use crate::regs::Register;
+use crate::regs::{Bits, Register};
 
 /// The registers of a fake device, all 0 at first. Clones share them.
 ///
@@ -48,9 +48,10 @@ impl RegisterFile {
     #[track_caller]
     pub fn get<R: Register>(&self, index: usize) -> R {
         let offset = place::<R>(index);
-        R::from_raw(match R::INFO.bits.bytes() {
-            8 => u64::from(self.read32(offset + 4)) << 32 | u64::from(self.read32(offset)),
-            bytes => self.read(offset, if bytes == 4 { Width::W32 } else { R::INFO.bits.access() }),
+        R::from_raw(if R::INFO.bits == Bits::u32x2 {
+            u64::from(self.read32(offset + 4)) << 32 | u64::from(self.read32(offset))
+        } else {
+            self.read(offset, R::INFO.bits.access())
         })
     }
 
@@ -61,12 +62,11 @@ impl RegisterFile {
     #[track_caller]
     pub fn set<R: Register>(&self, index: usize, value: R) {
         let (offset, raw) = (place::<R>(index), value.to_raw());
-        match R::INFO.bits.bytes() {
-            8 => {
-                self.write32(offset, raw as u32);
-                self.write32(offset + 4, (raw >> 32) as u32);
-            }
-            _ => self.write(offset, R::INFO.bits.access(), raw),
+        if R::INFO.bits == Bits::u32x2 {
+            self.write32(offset, raw as u32);
+            self.write32(offset + 4, (raw >> 32) as u32);
+        } else {
+            self.write(offset, R::INFO.bits.access(), raw);
         }
     }
 

@@ -105,7 +105,6 @@ vfio_hal::registers! {
         /// 0 KR, 1 XFI, 2 SFI.
         pma_pmd_10g_serial: 17:16,
         ddpt: 18,
-        fasm: 28,
         /// The EEPROM disabled the link.
         link_disable: 30:28,
     }

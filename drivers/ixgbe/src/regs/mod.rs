@@ -29,6 +29,9 @@ pub mod tx;
 pub mod virt;
 pub mod wake;
 
+#[cfg(test)]
+mod tests;
+
 pub use dcb::*;
 pub use fdir::*;
 pub use filter::*;
