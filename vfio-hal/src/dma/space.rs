@@ -98,6 +98,12 @@ impl IovaSpace {
         self.0.state.lock().attach(device)
     }
 
+    /// Maps every region again into `device`, whose other side forgot all mappings and may have new limits: a
+    /// server that was restarted. If the device cannot use a live range any more, it is detached.
+    pub fn reattach(&self, device: &Arc<dyn Device>) -> Result<(), DmaError> {
+        self.0.state.lock().reattach(device)
+    }
+
     /// Takes every region away from `device`. What the device cannot be proven to have let go of is leaked and
     /// counted when its region is dropped.
     pub fn detach(&self, device: &Arc<dyn Device>) -> Result<(), DmaError> {

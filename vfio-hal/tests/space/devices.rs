@@ -124,6 +124,27 @@ fn attaching_twice_and_detaching_a_stranger_are_errors() {
 }
 
 #[test]
+fn a_device_whose_other_side_forgot_everything_gets_it_again() {
+    let (one, two) = (Arc::new(Fake::new()), Arc::new(Fake::new()));
+    let space = space_of(&[&one, &two]);
+    let (region, freed) = alloc(&space, 0x1000);
+    let (other, _) = alloc(&space, 0x2000);
+    one.table.lock().unwrap().clear();
+    space.reattach(&device(&one)).unwrap();
+    assert_eq!(one.mapped(), two.mapped());
+    assert_eq!(space.stats().devices, 2);
+    // The next time it cannot take them, so it is out, and the other device stays.
+    one.table.lock().unwrap().clear();
+    one.maps_left.store(1, Ordering::Relaxed);
+    assert!(space.reattach(&device(&one)).is_err());
+    assert!(!space.is_attached(&device(&one)) && one.mapped().is_empty());
+    assert_eq!(two.mapped().len(), 2);
+    drop((region, other));
+    assert!(freed.yet());
+    assert_eq!(space.reattach(&device(&one)), Err(DmaError::NotAttached));
+}
+
+#[test]
 fn the_granule_is_the_largest_and_live_regions_must_have_it() {
     let large = |page_sizes| {
         let mut fake = Fake::new();

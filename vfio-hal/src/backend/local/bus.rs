@@ -67,7 +67,7 @@ impl Mapper {
 
     /// Returns the bus for one call of the model. Mappings stay as they are until it is dropped.
     pub(super) fn bus(&self) -> Bus<'_> {
-        Bus { table: self.table.read(), mapper: self, last: Cell::new(0) }
+        Bus { table: self.table.read(), mapper: self, recent: [Cell::new(0), Cell::new(1)] }
     }
 
     /// Switches bus mastering. A call that is under way may still finish one access.
@@ -144,8 +144,8 @@ impl Dma for Mapper {
 pub(super) struct Bus<'a> {
     table: RwLockReadGuard<'a, Vec<Entry>>,
     mapper: &'a Mapper,
-    /// The entry that the last access hit: the next one is likely there too.
-    last: Cell<usize>,
+    /// The two entries that were hit last: a model goes back and forth between its descriptors and the buffers.
+    recent: [Cell<usize>; 2],
 }
 
 /// What an access needs the right for.
@@ -176,10 +176,17 @@ impl Bus<'_> {
     /// Returns where `iova` is in this process, and how many bytes follow there, itself included.
     #[inline]
     fn find(&self, iova: u64, right: Right) -> Result<(NonNull<u8>, u64), Miss> {
-        let hit = self.table.get(self.last.get());
-        let hit = hit.and_then(|entry| Some((entry, entry.offset(iova)?)));
-        let (entry, offset) = match hit {
-            Some(hit) => hit,
+        let [first, second] = &self.recent;
+        let hit = |at: &Cell<usize>| {
+            let entry = self.table.get(at.get())?;
+            Some((entry, entry.offset(iova)?))
+        };
+        let found = hit(first).or_else(|| {
+            first.swap(second);
+            hit(first)
+        });
+        let (entry, offset) = match found {
+            Some(found) => found,
             None => self.search(iova).ok_or(Miss::Nothing)?,
         };
         if !right.given(entry.access) {
@@ -190,11 +197,12 @@ impl Bus<'_> {
         Ok((unsafe { entry.ptr.add(offset as usize) }, entry.len - offset))
     }
 
+    #[cold]
     fn search(&self, iova: u64) -> Option<(&Entry, u64)> {
         let at = self.table.partition_point(|entry| entry.first <= iova).checked_sub(1)?;
         let entry = self.table.get(at)?;
         let offset = entry.offset(iova)?;
-        self.last.set(at);
+        self.recent[0].set(at);
         Some((entry, offset))
     }
 

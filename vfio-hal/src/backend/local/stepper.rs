@@ -39,7 +39,8 @@ impl<M: DeviceModel + 'static> Stepper<M> {
         Stepper { core }
     }
 
-    /// Lets the model do one step. A lost device is idle.
+    /// Lets the model do one step. A lost device is idle. Not to be called by what an interrupt fires: the model
+    /// is in its step then.
     ///
     /// # Panics
     /// If the model panics. The device is lost then.

@@ -123,6 +123,14 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn reattach(&mut self, device: &Arc<dyn Device>) -> Result<(), DmaError> {
+        let at = self.position(device).ok_or(DmaError::NotAttached)?;
+        // Nothing is unmapped, because nothing is mapped there. The caller has the device, so this drops none.
+        self.devices.swap_remove(at);
+        self.find_usable();
+        self.attach(device).inspect_err(|_| self.forget_kind())
+    }
+
     /// Checks all that can be known of a joining device before anything is mapped.
     fn check_joining(&self, dma: &dyn Dma, caps: &DmaCaps) -> Result<(), DmaError> {
         let granule = granule(caps)?;
