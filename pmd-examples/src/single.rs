@@ -51,6 +51,7 @@ pub fn run(
     };
     let stop = Stop::on_signal()?;
     let limit = run.duration.map_or(default, |time| Some(time).filter(|time| !time.is_zero()));
+    ports.open_valves();
     let Ports { open, rx, tx, pool, steps, .. } = ports;
     let (rx, tx, pool, steps) = (&mut rx[..], &mut tx[..], &*pool, &steps[..]);
     let start = Instant::now();
@@ -98,7 +99,7 @@ pub fn run(
             }
         }
         for one in open.iter() {
-            one.plugged.valve.shut();
+            one.plugged.valve.set(false);
         }
         quit.set();
         worker.join().map_err(|_| Fault::Run("an lcore panicked: this is a bug".into()))??;

@@ -133,7 +133,7 @@ impl Setup {
         Ok(Setup {
             filters: Filters::new(mac, config.promiscuous),
             rss: Rss::new(hw.model, config.rss.as_ref(), config.rx_queues)?,
-            stats: Stats::new(),
+            stats: Stats::new(hw.model.chip),
             buffer_kib: buffer_kib(pool)?,
             _commitment: pool.commit(config.buffers())?,
             pool: pool.clone(),
@@ -227,6 +227,8 @@ impl Configured {
         self.prepare()?;
         let key = PortKey::new();
         let (mut rx, mut tx) = self.make_queues(&key)?;
+        let counters = (rx.iter().map(RxQueue::stats).collect(), tx.iter().map(TxQueue::stats).collect());
+        self.setup.stats.attach(&mut self.hw, counters.0, counters.1)?;
         match self.enable_queues(&mut rx, &mut tx) {
             Ok(()) => Ok((key, rx, tx)),
             Err(error) => {
@@ -243,7 +245,7 @@ impl Configured {
     pub(crate) fn prepare(&mut self) -> Result<(), PortError> {
         let (hw, setup) = (&mut self.hw, &mut self.setup);
         crate::link::setup(hw, &setup.config.link)?;
-        setup.stats.clear(hw);
+        crate::stats::clear(hw)?;
         crate::filter::clear_all(hw)?;
         init::receive(hw)?;
         crate::mtu::apply(hw, setup.config.mtu)?;

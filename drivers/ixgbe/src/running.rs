@@ -53,26 +53,23 @@ impl Running {
         link::wait(&self.hw, limit)
     }
 
-    /// Returns the basic statistics since they were reset. The device's counters are read by this value alone, and must be
-    /// at least every 4 minutes and 48 seconds at full rate, or 32-bit byte counters wrap (82599 datasheet 8.2.3.23).
+    /// Returns the basic statistics since they were reset. The device's counters clear when read, so this value is their only
+    /// reader; at full rate they are full after 55 seconds (82599 datasheet 8.2.3.23): call it more often.
     pub fn stats(&mut self) -> Result<PortStats, PortError> {
-        self.setup.stats.update(&mut self.hw);
-        self.hw.check()?;
+        self.setup.stats.update(&mut self.hw)?;
         Ok(self.setup.stats.basic())
     }
 
     /// Calls `each` with the name and value of every extended statistic.
     pub fn xstats(&mut self, each: &mut dyn FnMut(&str, u64)) -> Result<(), PortError> {
-        self.setup.stats.update(&mut self.hw);
-        self.hw.check()?;
+        self.setup.stats.update(&mut self.hw)?;
         self.setup.stats.each_xstat(each);
         Ok(())
     }
 
     /// Starts all statistics of the device from 0.
     pub fn reset_stats(&mut self) -> Result<(), PortError> {
-        self.setup.stats.clear(&mut self.hw);
-        Ok(self.hw.check()?)
+        self.setup.stats.reset(&mut self.hw)
     }
 
     /// Receives every packet, or only those that the filters let pass.
@@ -197,7 +194,8 @@ impl Running {
                 queue.release(&proof);
             }
         }
-        self.setup.stats.update(&mut self.hw);
+        // A device that is gone has nothing left to count; the reset below says so.
+        let _ = self.setup.stats.update(&mut self.hw);
         let proof = init::reset(&mut self.hw)?;
         release(&mut rx, &mut tx, &proof);
         Ok(())

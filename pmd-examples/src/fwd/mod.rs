@@ -39,6 +39,7 @@ pub fn run(args: &FwdArgs) -> Result<(), Fault> {
         None => ports.open.iter().all(|one| one.plugged.endless).then_some(DEFAULT_DURATION),
     };
     let mut lcores = distribute(&mut ports, &cores, args, &action);
+    ports.open_valves();
     let started = Instant::now();
     thread::scope(|scope| -> Result<(), Fault> {
         let quit = Stop::default();
@@ -49,7 +50,7 @@ pub fn run(args: &FwdArgs) -> Result<(), Fault> {
         }
         let watched = watch(args, &mut ports, &stop, duration, || workers.iter().any(|one| one.is_finished()));
         for one in &ports.open {
-            one.plugged.valve.shut();
+            one.plugged.valve.set(false);
         }
         quit.set();
         for worker in workers {

@@ -1,24 +1,25 @@
-//! A link whose source can be shut off, so that a run ends with every packet accounted for.
+//! A link whose source opens when all ports forward and shuts before they stop, so that every packet of a run is
+//! accounted for: what reaches a port that does not receive yet is lost on a wire, and nobody counts it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
 
-/// Shuts the source of a link. Clones share it.
+/// Opens and shuts the source of a link; shut at first. Clones share it.
 #[derive(Clone, Default)]
 pub struct Valve(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    shut: AtomicBool,
+    open: AtomicBool,
     dry: AtomicBool,
 }
 
 impl Valve {
-    /// Lets nothing more be received.
-    pub fn shut(&self) {
-        self.0.shut.store(true, Ordering::Relaxed);
+    /// Lets the source flow, or nothing more be received.
+    pub fn set(&self, open: bool) {
+        self.0.open.store(open, Ordering::Relaxed);
     }
 
     /// Returns whether nothing more will ever be received.
@@ -26,8 +27,8 @@ impl Valve {
         self.0.dry.load(Ordering::Relaxed)
     }
 
-    fn is_shut(&self) -> bool {
-        self.0.shut.load(Ordering::Relaxed)
+    fn is_open(&self) -> bool {
+        self.0.open.load(Ordering::Relaxed)
     }
 }
 
@@ -50,8 +51,11 @@ impl Link for Gate {
     }
 
     fn receive(&mut self, frame: &mut Vec<u8>, now: Nanos) -> Result<bool, LinkError> {
-        let received = !self.valve.is_shut() && self.link.receive(frame, now)?;
-        if !received && self.exhausted() {
+        if !self.valve.is_open() {
+            return Ok(false);
+        }
+        let received = self.link.receive(frame, now)?;
+        if !received && self.link.exhausted() {
             self.valve.0.dry.store(true, Ordering::Relaxed);
         }
         Ok(received)
@@ -62,6 +66,6 @@ impl Link for Gate {
     }
 
     fn exhausted(&self) -> bool {
-        self.valve.is_shut() || self.link.exhausted()
+        self.link.exhausted()
     }
 }

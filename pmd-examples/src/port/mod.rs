@@ -46,8 +46,8 @@ pub struct Ports {
     pub tx: Vec<Vec<Box<dyn TxQueue>>>,
     /// The pool of all ports.
     pub pool: Pool,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
+
+    
     /// Models that work on the lcores.
     pub steps: Vec<Step>,
     threads: Vec<ModelThread>,
@@ -92,7 +92,6 @@ pub fn open(env: &EnvArgs, args: &PortArgs, default: &[&str]) -> Result<Ports, F
         rx: Vec::new(),
         tx: Vec::new(),
         pool,
-        clock,
         steps: if env.models == Models::Inline { steps } else { Vec::new() },
         threads,
     };
@@ -149,10 +148,10 @@ impl Ports {
         Ok(())
     }
 
-    /// Lets inline models work once, and the driver's clock go on: used outside of the lcores.
-    pub fn step(&self) {
-        for step in &self.steps {
-            step();
+    /// Lets traffic in, once every port receives.
+    pub fn open_valves(&self) {
+        for one in &self.open {
+            one.plugged.valve.set(true);
         }
     }
 
