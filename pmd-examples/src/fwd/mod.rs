@@ -39,7 +39,9 @@ pub fn run(args: &FwdArgs) -> Result<(), Fault> {
         None => ports.open.iter().all(|one| one.plugged.endless).then_some(DEFAULT_DURATION),
     };
     let mut lcores = distribute(&mut ports, &cores, args, &action);
-    ports.open_valves();
+    if action.receives() {
+        ports.open_valves();
+    }
     let started = Instant::now();
     thread::scope(|scope| -> Result<(), Fault> {
         let quit = Stop::default();
@@ -205,12 +207,13 @@ fn report(args: &FwdArgs, ports: &mut Ports, forwarded: Vec<Forwarded>, elapsed:
 fn summary(report: &RunReport) {
     let Forwarded { rx_packets, tx_packets, tx_dropped, mode_dropped } = report.total;
     let per_second = (tx_packets.max(rx_packets) as f64 / report.seconds.max(1e-9)) as u64;
+    let (from, received) = if report.mode == "txonly" { ("made", tx_packets + tx_dropped) } else { ("received", rx_packets) };
     println!(
-        "\n  {} packets a second; received {} = sent {} + dropped {}{}",
+        "\n  {} packets a second; {from} {} = sent {} + dropped {}{}",
         grouped(per_second),
-        grouped(rx_packets),
+        grouped(received),
         grouped(tx_packets),
         grouped(tx_dropped + mode_dropped),
-        if report.balanced { ": balanced" } else { "" }
+        if report.balanced { ": balanced" } else { ": NOT balanced" }
     );
 }
