@@ -32,7 +32,9 @@ pub enum RingError {
         left: usize,
     },
     /// Outputs of an in-place forwarder that do not fit together.
-    #[error("the first output must share the receive ring's descriptors, up to 31 others have as many of their own")]
+    #[error(
+        "the first output must share the receive ring's descriptors, up to 31 others have as many of their own"
+    )]
     Outputs,
     /// Buffers and ring are mapped in different address spaces.
     #[error("the pool belongs to another IOVA space than the ring: make both in the device's space")]
@@ -59,7 +61,10 @@ pub struct RingMemory {
 impl RingMemory {
     /// Returns the bytes that rings of these sizes take together.
     pub fn bytes(sizes: impl IntoIterator<Item = u32>) -> usize {
-        sizes.into_iter().map(|size| (size as usize).saturating_mul(DESCRIPTOR_BYTES)).fold(0, usize::saturating_add)
+        sizes
+            .into_iter()
+            .map(|size| (size as usize).saturating_mul(DESCRIPTOR_BYTES))
+            .fold(0, usize::saturating_add)
     }
 
     /// Takes a region to cut.

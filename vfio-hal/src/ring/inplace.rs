@@ -337,7 +337,8 @@ impl<F: InPlaceFormat> InPlace<F> {
         }
         for index in 0..self.ring.size() {
             let bus = self.buffers.bus(u64::from(index) * u64::from(self.stride))?;
-            let rings = core::iter::once(&self.ring).chain(self.outputs.iter().filter_map(|output| output.ring.as_ref()));
+            let rings = core::iter::once(&self.ring)
+                .chain(self.outputs.iter().filter_map(|output| output.ring.as_ref()));
             for ring in rings {
                 let cell = ring.at(index);
                 cell[0].store(bus.iova().0.to_le(), Ordering::Relaxed);

@@ -63,7 +63,9 @@ pub enum TxError {
     #[error("the queue is stopped: start it first")]
     Stopped,
     /// The buffer is mapped in another address space than the ring.
-    #[error("the packet's buffer belongs to another IOVA space than the queue: copy it, or put both devices in one space")]
+    #[error(
+        "the packet's buffer belongs to another IOVA space than the queue: copy it, or put both devices in one space"
+    )]
     ForeignSpace,
     /// A packet without bytes.
     #[error("the packet has an empty segment")]
@@ -401,7 +403,11 @@ impl<F: TxFormat> TxRing<F> {
     }
 
     /// Sends read-only clones, as [`burst`](Self::burst) does with packets of one owner. The slow way.
-    pub fn burst_shared(&mut self, cache: &mut Cache, burst: &mut Burst<SharedBuf>) -> Result<usize, TxError> {
+    pub fn burst_shared(
+        &mut self,
+        cache: &mut Cache,
+        burst: &mut Burst<SharedBuf>,
+    ) -> Result<usize, TxError> {
         if self.lost.is_lost() || self.stopped {
             return Err(self.why_not());
         }

@@ -79,7 +79,9 @@ impl<T> Burst<T> {
     #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         // SAFETY: as in `as_slice`, and borrowed mutably.
-        unsafe { core::slice::from_raw_parts_mut(self.slots.as_mut_ptr().cast::<T>().add(self.head), self.len()) }
+        unsafe {
+            core::slice::from_raw_parts_mut(self.slots.as_mut_ptr().cast::<T>().add(self.head), self.len())
+        }
     }
 
     /// Drops all packets, each to its pool's shared level; `Cache::free_all` is the fast way.

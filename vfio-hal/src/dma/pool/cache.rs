@@ -154,8 +154,9 @@ impl Cache {
         let n = n.min(self.len);
         self.len -= n;
         // SAFETY: `n` slots from the new length on are initialised, and leave the cache by the new length.
-        let packets =
-            unsafe { core::slice::from_raw_parts(self.slots.as_ptr().cast::<NonNull<Packet>>().add(self.len), n) };
+        let packets = unsafe {
+            core::slice::from_raw_parts(self.slots.as_ptr().cast::<NonNull<Packet>>().add(self.len), n)
+        };
         // SAFETY: 1. the pool handle keeps it live; 2. the cache owned the packets and has given them up.
         unsafe { shared::give(self.pool.shared_ptr(), packets) }
     }

@@ -309,7 +309,9 @@ impl Packet {
         // SAFETY: 1. `off + len <= room` always, and the pool's region has `room` bytes at `start` and outlives
         // every buffer; 2. the device gave the buffer back (the ring saw its done bit) or never had it, and the
         // shared borrow of the owner keeps both the owner and a ring from handing it out meanwhile.
-        unsafe { core::slice::from_raw_parts(self.start.as_ptr().add(self.head.off as usize), self.len as usize) }
+        unsafe {
+            core::slice::from_raw_parts(self.start.as_ptr().add(self.head.off as usize), self.len as usize)
+        }
     }
 
     /// Returns the next segment.

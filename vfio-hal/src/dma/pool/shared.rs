@@ -78,7 +78,17 @@ impl Pool {
         let (base, bus) = (region.ptr(), region.bus(0)?);
         let (iova, space) = (bus.iova(), bus.space());
         let room = HEADROOM as u32 + data_room;
-        let shared = Shared { live: AtomicUsize::new(1), home, slab, count, room, space, leaked: AtomicU32::new(0), committed: AtomicU32::new(0), _region: region };
+        let shared = Shared {
+            live: AtomicUsize::new(1),
+            home,
+            slab,
+            count,
+            room,
+            space,
+            leaked: AtomicU32::new(0),
+            committed: AtomicU32::new(0),
+            _region: region,
+        };
         let shared = NonNull::from(Box::leak(Box::new(shared)));
         for index in 0..count as usize {
             let packet = Packet {
