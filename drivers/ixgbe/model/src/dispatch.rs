@@ -4,28 +4,15 @@
 //!
 //! Key types: [`Registers`]. Neighbours: [`access`](crate::regs::access) splits accesses into dwords before.
 
+use pmd_ixgbe::regs::*;
 use pmd_links::Nanos;
+use vfio_hal::regs::{AccessKind, Register};
 use vfio_user_kit::Context;
 
-use crate::link::autoc;
-use crate::model::{CTRL_GIO_DIS, Model82599};
+use crate::model::Model82599;
+use crate::regs::RegisterFile;
 use crate::regs::access::Dwords;
-use crate::regs::{Reg, RegisterFile};
-use crate::reset::{CTRL_LRST, CTRL_RST, DMAIDONE};
 use crate::shared::doorbell;
-
-/// STATUS: the primary (PCIe) enable status.
-const STATUS_PRIMARY_ENABLED: u32 = 1 << 19;
-/// STATUS 7: link up, as the wake-up logic sees it.
-const STATUS_LINK_UP: u32 = 1 << 7;
-/// SECRXSTAT and SECTXSTAT: the path is empty.
-const SEC_READY: u32 = 1 << 0;
-/// SECRXSTAT and SECTXSTAT: the part has no security offload.
-const SEC_OFF: u32 = 1 << 1;
-/// SECRXCTRL.RX_DIS, SECTXCTRL.TX_DIS.
-const SEC_DISABLE: u32 = 1 << 1;
-/// ESDP 2: the cage is not empty. An input unless bit 10 makes it an output.
-const ESDP_MODULE: u32 = 1 << 2;
 
 /// The registers during one access.
 pub(crate) struct Registers<'m, 'c, 'x> {
@@ -36,83 +23,79 @@ pub(crate) struct Registers<'m, 'c, 'x> {
 impl Dwords for Registers<'_, '_, '_> {
     fn read(&mut self, offset: u64) -> u32 {
         let model = &mut *self.model;
-        let Some((reg, element)) = model.core.regs.decode(offset) else {
+        let Some(place) = RegisterFile::decode(offset) else {
             model.core.events.counters.unknown_reads += 1;
             log::trace!("read of {offset:#x}, where there is no register");
             return 0;
         };
-        if model.in_reset() && reg != Reg::Ctrl {
+        if model.in_reset() && place.register != CTRL::OFFSET {
             model.core.events.counters.accesses_in_reset += 1;
         }
         let core = &mut model.core;
-        match reg {
-            Reg::Eicr => {
+        match place.register {
+            EICR::OFFSET => {
                 let value = core.irq.read_eicr(&core.regs);
                 core.irq.settle_pin(self.cx.irq);
                 value
             }
-            Reg::EicrEx => core.irq.read_eicr_ex(element),
-            Reg::Links => model.phy.read_links(core.regs.get(Reg::Autoc)),
-            Reg::Swsm => model.semaphores.read(),
-            _ if RegisterFile::entry(reg).access == crate::regs::Access::Rc => {
-                core.regs.software_read(reg, element)
-            }
+            LINKS::OFFSET => model.phy.read_links(core.regs.get()),
+            SWSM::OFFSET => model.semaphores.read(),
+            _ if place.info.access == AccessKind::ReadClear => core.regs.software_read(&place),
             _ => self.peek(offset),
         }
     }
 
     fn peek(&mut self, offset: u64) -> u32 {
         let model = &mut *self.model;
-        let Some((reg, element)) = model.core.regs.decode(offset) else { return 0 };
-        let (core, now) = (&model.core, model.core.now);
-        let value = core.regs.get_at(reg, element);
-        match reg {
-            Reg::Ctrl if model.in_reset() => value | model.resetting.bits,
-            Reg::Status => {
-                let primary = if core.regs.has(Reg::Ctrl, CTRL_GIO_DIS) { 0 } else { STATUS_PRIMARY_ENABLED };
-                let link = if model.phy.up() { STATUS_LINK_UP } else { 0 };
-                value & !(STATUS_PRIMARY_ENABLED | STATUS_LINK_UP) | primary | link
+        let Some(place) = RegisterFile::decode(offset) else { return 0 };
+        let (core, now, element) = (&model.core, model.core.now, place.element);
+        let value = core.regs.peek(&place);
+        match place.register {
+            CTRL::OFFSET if model.in_reset() => value | model.resetting.bits.bits(),
+            STATUS::OFFSET => {
+                let primary = !core.regs.get::<CTRL>().pcie_master_disable();
+                STATUS::default().with_pcie_master_enable(primary).with_link_up(model.phy.up()).bits()
             }
-            Reg::Esdp => {
-                let module = if model.i2c.present() { ESDP_MODULE } else { 0 };
-                value & !ESDP_MODULE | module
+            // SDP2 is an input: a module is in the cage.
+            ESDP::OFFSET => ESDP::new(value).with_sdp2(model.i2c.present()).bits(),
+            I2CCTL::OFFSET => model.i2c.read(),
+            EEC::OFFSET => model.nvm.read_eec(now),
+            EERD::OFFSET => model.nvm.read_eerd(now),
+            SWSM::OFFSET => model.semaphores.peek(),
+            MSCA::OFFSET => model.mdio.read_msca(now),
+            MSRWD::OFFSET => model.mdio.read_msrwd(),
+            // A read of EICS gives the causes and clears none.
+            EICR::OFFSET | EICS::OFFSET => core.irq.peek(),
+            EICR_EX::OFFSET | EICS_EX::OFFSET => core.irq.peek_ex(element),
+            EIMS::OFFSET => core.irq.eims(),
+            EIMS_EX::OFFSET => core.irq.eims_ex(element),
+            LINKS::OFFSET => model.phy.peek_links(core.regs.get()),
+            ANLP1::OFFSET => model.phy.anlp1(now),
+            RDRXCTL::OFFSET => RDRXCTL::new(value).with_dmaidone(now >= model.resetting.dma_ready_at).bits(),
+            // There are no security offloads; a stopped path is empty.
+            SECRXSTAT::OFFSET => {
+                let stopped = core.regs.get::<SECRXCTRL>().rx_dis();
+                SECRXSTAT::default().with_secrx_off_dis(true).with_secrx_rdy(stopped).bits()
             }
-            // 8.2.3.1.6: counts microseconds, wraps.
-            Reg::Frtimer => (now / 1_000) as u32,
-            Reg::I2cctl => model.i2c.read(),
-            Reg::Eec => model.nvm.read_eec(now),
-            Reg::Eerd => model.nvm.read_eerd(now),
-            Reg::Swsm => model.semaphores.peek(),
-            Reg::Msca => model.mdio.read_msca(now),
-            Reg::Msrwd => model.mdio.read_msrwd(),
-            Reg::Eicr | Reg::Eics => core.irq.peek(),
-            Reg::EicrEx | Reg::EicsEx => core.irq.peek_ex(element),
-            Reg::Eims => core.irq.eims(),
-            Reg::EimsEx => core.irq.eims_ex(element),
-            Reg::Links => model.phy.peek_links(core.regs.get(Reg::Autoc)),
-            Reg::Anlp1 => model.phy.anlp1(now),
-            Reg::Rdrxctl => value | if now >= model.resetting.dma_ready_at { DMAIDONE } else { 0 },
-            Reg::Secrxstat => {
-                SEC_OFF | if core.regs.has(Reg::Secrxctrl, SEC_DISABLE) { SEC_READY } else { 0 }
+            SECTXSTAT::OFFSET => {
+                let stopped = core.regs.get::<SECTXCTRL>().tx_dis();
+                SECTXSTAT::default().with_sectx_off_dis(true).with_sectx_rdy(stopped).bits()
             }
-            Reg::Sectxstat => {
-                SEC_OFF | if core.regs.has(Reg::Sectxctrl, SEC_DISABLE) { SEC_READY } else { 0 }
-            }
-            Reg::Tfcs => model.flow.tfcs(now),
-            Reg::Rdh => model.rx.queues[element].head,
-            Reg::Tdh => model.tx.queues[element].head,
-            Reg::Rdt => self.cx.doorbells.load(doorbell::rx(element)) & 0xFFFF,
-            Reg::Tdt => self.cx.doorbells.load(doorbell::tx(element)) & 0xFFFF,
-            Reg::Rxdctl => model.rx.read_control(core, element),
-            Reg::Txdctl => model.tx.read_control(core, element),
-            _ if RegisterFile::entry(reg).access == crate::regs::Access::Wo => 0,
+            TFCS::OFFSET => model.flow.tfcs(now),
+            RDH::OFFSET => model.rx.queues[element].head,
+            TDH::OFFSET => model.tx.queues[element].head,
+            RDT::OFFSET => self.cx.doorbells.load(doorbell::rx(element)) & 0xFFFF,
+            TDT::OFFSET => self.cx.doorbells.load(doorbell::tx(element)) & 0xFFFF,
+            RXDCTL::OFFSET => model.rx.read_control(core, element),
+            TXDCTL::OFFSET => model.tx.read_control(core, element),
+            _ if place.info.access == AccessKind::WriteOnly => 0,
             _ => value,
         }
     }
 
     fn write(&mut self, offset: u64, value: u32) {
         let model = &mut *self.model;
-        let Some((reg, element)) = model.core.regs.decode(offset) else {
+        let Some(place) = RegisterFile::decode(offset) else {
             model.core.events.counters.unknown_writes += 1;
             log::trace!("write of {value:#x} to {offset:#x}, where there is no register");
             return;
@@ -120,98 +103,71 @@ impl Dwords for Registers<'_, '_, '_> {
         if model.in_reset() {
             model.core.events.counters.accesses_in_reset += 1;
         }
-        let now = model.core.now;
+        let (now, element) = (model.core.now, place.element);
         let core = &mut model.core;
         let (doorbells, irq) = (self.cx.doorbells, self.cx.irq);
-        match reg {
-            Reg::Ctrl => {
-                core.regs.software_write(reg, element, value & !(CTRL_RST | CTRL_LRST));
-                if value & (CTRL_RST | CTRL_LRST) != 0 {
-                    model.software_reset(self.cx, value & (CTRL_RST | CTRL_LRST));
+        // Storage first; what follows looks at the result.
+        core.regs.software_write(&place, value);
+        match place.register {
+            CTRL::OFFSET => {
+                let value = CTRL::new(value);
+                core.regs.set(CTRL::default().with_pcie_master_disable(value.pcie_master_disable()));
+                if value.rst() || value.lrst() {
+                    model.software_reset(
+                        self.cx,
+                        CTRL::default().with_rst(value.rst()).with_lrst(value.lrst()),
+                    );
                 }
             }
-            Reg::I2cctl => model.i2c.write(value),
-            Reg::Eec => model.nvm.write_eec(value),
-            Reg::Eerd => model.nvm.write_eerd(value, now, &core.config.timing),
-            Reg::Swsm => model.semaphores.write(value),
-            Reg::Msca => model.mdio.write_msca(value, now, core.config.timing.mdio.as_nanos() as Nanos),
-            Reg::Msrwd => model.mdio.write_msrwd(value),
+            I2CCTL::OFFSET => model.i2c.write(I2CCTL::new(value)),
+            EEC::OFFSET => model.nvm.write_eec(EEC::new(value)),
+            EERD::OFFSET => model.nvm.write_eerd(EERD::new(value), now, &core.config.timing),
+            SWSM::OFFSET => model.semaphores.write(SWSM::new(value)),
+            MSCA::OFFSET => {
+                model.mdio.write_msca(MSCA::new(value), now, core.config.timing.mdio.as_nanos() as Nanos);
+            }
+            MSRWD::OFFSET => model.mdio.write_msrwd(MSRWD::new(value)),
 
-            Reg::Eicr => {
+            EICR::OFFSET => {
                 core.irq.write_eicr(value);
                 core.irq.settle_pin(irq);
             }
-            Reg::EicrEx => core.irq.write_eicr_ex(element, value),
-            Reg::Eics => core.irq.write_eics(value),
-            Reg::EicsEx => core.irq.write_eics_ex(element, value),
-            Reg::Eims => core.irq.unmask(u64::from(value & 0xFFFF), value),
-            Reg::Eimc => {
+            EICR_EX::OFFSET => core.irq.write_eicr_ex(element, value),
+            EICS::OFFSET => core.irq.write_eics(value),
+            EICS_EX::OFFSET => core.irq.write_eics_ex(element, value),
+            EIMS::OFFSET => core.irq.unmask(u64::from(value & 0xFFFF), value),
+            EIMC::OFFSET => {
                 core.irq.mask(u64::from(value & 0xFFFF), value);
                 core.irq.settle_pin(irq);
             }
-            Reg::EimsEx => core.irq.unmask(u64::from(value) << (32 * element), 0),
-            Reg::EimcEx => {
+            EIMS_EX::OFFSET => core.irq.unmask(u64::from(value) << (32 * element), 0),
+            EIMC_EX::OFFSET => {
                 core.irq.mask(u64::from(value) << (32 * element), 0);
                 core.irq.settle_pin(irq);
             }
-            Reg::Ivar => {
-                let value = core.regs.software_write(reg, element, value);
-                core.irq.route(element, value);
-            }
-            Reg::Eitr => {
-                core.regs.software_write(reg, element, value);
-                core.irq.moderate(element, value);
-            }
+            IVAR::OFFSET => core.irq.route(element, core.regs.at(element)),
+            EITR::OFFSET => core.irq.moderate(element, EITR::new(value)),
 
-            Reg::Autoc => {
-                core.regs.software_write(reg, element, value & !autoc::RESTART);
-                if value & autoc::RESTART != 0 && model.phy.restart(now) {
+            AUTOC::OFFSET => {
+                core.regs.set(AUTOC::new(value).with_restart_an(false));
+                if AUTOC::new(value).restart_an() && model.phy.restart(now) {
                     model.link_changed();
                 }
                 model.update_link();
             }
-            Reg::Autoc2 | Reg::Macc | Reg::Hlreg0 | Reg::Esdp => {
-                core.regs.software_write(reg, element, value);
-                model.update_link();
-            }
+            AUTOC2::OFFSET | HLREG0::OFFSET | ESDP::OFFSET => model.update_link(),
 
-            Reg::Ral | Reg::Rah => {
-                core.regs.software_write(reg, element, value);
-                model.rx.mac.filter.reload(&core.regs);
-            }
-            Reg::Rssrk => {
-                core.regs.software_write(reg, element, value);
-                model.rx.rss.rekey();
-            }
-            Reg::Srrctl => {
-                let value = core.regs.software_write(reg, element, value);
-                model.rx.queues[element].set_srrctl(value);
-            }
-            Reg::Rxdctl => {
-                core.regs.software_write(reg, element, value);
-                model.rx.control(core, doorbells, element);
-            }
-            Reg::Rdt => doorbells.store(doorbell::rx(element), value & 0xFFFF),
+            RAL::OFFSET | RAH::OFFSET => model.rx.mac.filter.reload(&core.regs),
+            RSSRK::OFFSET => model.rx.rss.rekey(),
+            SRRCTL::OFFSET => model.rx.queues[element].set_srrctl(core.regs.at(element)),
+            RXDCTL::OFFSET => model.rx.control(core, doorbells, element),
+            RDT::OFFSET => doorbells.store(doorbell::rx(element), value & 0xFFFF),
 
-            Reg::Dmatxctl => {
-                core.regs.software_write(reg, element, value);
-                model.tx.enable(core, doorbells);
-            }
-            Reg::Txdctl => {
-                core.regs.software_write(reg, element, value);
-                model.tx.control(core, doorbells, element);
-            }
-            Reg::Tdwbal | Reg::Tdwbah => {
-                core.regs.software_write(reg, element, value);
-                let at = |reg| u64::from(core.regs.get_at(reg, element));
-                let address = at(Reg::Tdwbah) << 32 | at(Reg::Tdwbal);
-                model.tx.queues[element].set_head_address(address);
-            }
-            Reg::Tdt => doorbells.store(doorbell::tx(element), value & 0xFFFF),
-
-            _ => {
-                core.regs.software_write(reg, element, value);
-            }
+            DMATXCTL::OFFSET => model.tx.enable(core, doorbells),
+            TXDCTL::OFFSET => model.tx.control(core, doorbells, element),
+            TDWBA::OFFSET => model.tx.queues[element].set_head_address(core.regs.at(element)),
+            TDT::OFFSET => doorbells.store(doorbell::tx(element), value & 0xFFFF),
+            _ => {}
         }
     }
 }

@@ -5,17 +5,13 @@
 //!
 //! Key types: [`FlowControl`], [`Pause`]. Neighbours: the receive MAC and the packet buffer report, transmit asks.
 
+use pmd_ixgbe::regs::{
+    FCCFG, FCRTH, FCRTL, FCRTV, FCTTV, LXOFFRXCNT, LXOFFTXC, LXONRXCNT, LXONTXC, MFLCN, RAH, RAL, TFCS,
+};
 use pmd_links::Nanos;
 
-use crate::regs::Reg;
 use crate::shared::Core;
 
-const MFLCN_RFCE: u32 = 1 << 3;
-const FCCFG_LINK: u32 = 1 << 3;
-const FCRTH_FCEN: u32 = 1 << 31;
-const FCRTL_XONE: u32 = 1 << 31;
-/// FCRTH and FCRTL: bytes, bits 18:5.
-const THRESHOLD: u32 = 0x7_FFE0;
 /// The group address of PAUSE frames.
 const GROUP: [u8; 6] = [0x01, 0x80, 0xC2, 0x00, 0x00, 0x01];
 /// One quantum is 512 bit times.
@@ -59,8 +55,12 @@ pub(crate) struct FlowControl {
 impl FlowControl {
     /// A PAUSE frame came.
     pub(crate) fn received(&mut self, core: &mut Core, pause: Pause) {
-        core.regs.count(if pause.quanta == 0 { Reg::Lxonrxc } else { Reg::Lxoffrxc }, 0, 1);
-        if core.regs.has(Reg::Mflcn, MFLCN_RFCE) {
+        if pause.quanta == 0 {
+            core.regs.count::<LXONRXCNT>()
+        } else {
+            core.regs.count::<LXOFFRXCNT>()
+        }
+        if core.regs.get::<MFLCN>().rfce() {
             // 512 bit times at 10 Gbit/s.
             self.paused_until = core.now.saturating_add(u64::from(pause.quanta) * BITS_PER_QUANTUM / 10);
         }
@@ -73,18 +73,18 @@ impl FlowControl {
 
     /// The occupancy of packet buffer 0, in bytes, after it changed or time went by.
     pub(crate) fn occupancy(&mut self, core: &Core, bytes: usize) {
-        let (high, low) = (core.regs.get_at(Reg::Fcrth, 0), core.regs.get_at(Reg::Fcrtl, 0));
-        if core.regs.get(Reg::Fccfg) & FCCFG_LINK == 0 || high & FCRTH_FCEN == 0 {
+        let (high, low) = (core.regs.get::<FCRTH>(), core.regs.get::<FCRTL>());
+        if core.regs.get::<FCCFG>().tfce() != 1 || !high.fcen() {
             self.refresh_at = None;
             return;
         }
-        let above = bytes > (high & THRESHOLD) as usize;
+        let above = bytes > high.rth() as usize * 32;
         match self.refresh_at {
             None if above => self.xoff(core),
             Some(at) if above && core.now >= at => self.xoff(core),
-            Some(_) if bytes <= (low & THRESHOLD) as usize => {
+            Some(_) if bytes <= low.rtl() as usize * 32 => {
                 self.refresh_at = None;
-                if low & FCRTL_XONE != 0 {
+                if low.xone() {
                     self.outgoing = Some(Pause { quanta: 0 });
                 }
             }
@@ -93,9 +93,9 @@ impl FlowControl {
     }
 
     fn xoff(&mut self, core: &Core) {
-        let quanta = core.regs.get_at(Reg::Fcttv, 0) as u16;
+        let quanta = core.regs.get::<FCTTV>().ttv0() as u16;
         self.outgoing = Some(Pause { quanta });
-        let refresh = u64::from(core.regs.get(Reg::Fcrtv) & 0xFFFF);
+        let refresh = u64::from(core.regs.get::<FCRTV>().refresh());
         let after = if refresh == 0 { u64::from(quanta) } else { refresh } * BITS_PER_QUANTUM / 10;
         self.refresh_at = Some(core.now.saturating_add(after.max(1)));
     }
@@ -104,19 +104,19 @@ impl FlowControl {
     pub(crate) fn frame(&self, core: &Core) -> Option<[u8; 60]> {
         let pause = self.outgoing?;
         let (low, high) =
-            (core.regs.get_at(Reg::Ral, 0).to_le_bytes(), core.regs.get_at(Reg::Rah, 0).to_le_bytes());
+            (core.regs.get::<RAL>().bits().to_le_bytes(), core.regs.get::<RAH>().bits().to_le_bytes());
         Some(pause.build([low[0], low[1], low[2], low[3], high[0], high[1]]))
     }
 
     /// The frame went out. Transmitted PAUSE frames count as packets too (specification update).
     pub(crate) fn sent(&mut self, core: &mut Core) {
         if let Some(pause) = self.outgoing.take() {
-            core.regs.count(if pause.quanta == 0 { Reg::Lxontxc } else { Reg::Lxofftxc }, 0, 1);
+            if pause.quanta == 0 { core.regs.count::<LXONTXC>() } else { core.regs.count::<LXOFFTXC>() }
         }
     }
 
     /// TFCS: bit 0, transmission is paused.
     pub(crate) fn tfcs(&self, now: Nanos) -> u32 {
-        u32::from(self.paused(now))
+        TFCS::default().with_txoff(self.paused(now)).bits()
     }
 }

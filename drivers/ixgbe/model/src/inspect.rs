@@ -2,11 +2,11 @@
 //!
 //! Key types: [`Inspect`], [`QueueState`]. Neighbours: reads all units, changes nothing.
 
+use pmd_ixgbe::regs::CTRL_EXT;
 use pmd_links::LinkStatus;
 
 pub use crate::events::{Counters, LastFault};
 use crate::model::{Model82599, link_status};
-use crate::regs::Reg;
 
 /// One queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Inspect<'_> {
 
     /// Whether the driver says that it is loaded (CTRL_EXT.DRV_LOAD).
     pub fn driver_loaded(&self) -> bool {
-        self.0.core.regs.has(Reg::CtrlExt, 1 << 28)
+        self.0.core.regs.get::<CTRL_EXT>().drv_load()
     }
 
     /// The link as the MAC sees it.

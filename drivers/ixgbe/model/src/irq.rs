@@ -7,38 +7,19 @@
 //! Key types: [`Interrupts`]. Neighbours: the units raise causes; the dispatcher brings register accesses; the model's
 //! step calls [`Interrupts::fire`].
 
+use pmd_ixgbe::regs::{EIAC, EIAM, EIAM_EX, EICR, EITR, GPIE, IVAR, IVAR_MISC};
 use pmd_links::Nanos;
+use vfio_hal::regs::Register;
 use vfio_user_kit::IrqBus;
 
-use crate::regs::{Reg, RegisterFile};
+use crate::regs::RegisterFile;
 
-/// EICR bits above the queues (8.2.3.5.1).
-pub(crate) mod cause {
-    /// A flow director filter was added to a full table, or another exception of it.
-    pub(crate) const FLOW_DIRECTOR: u32 = 1 << 16;
-    /// A packet was missed: the packet buffer was full.
-    pub(crate) const RX_MISS: u32 = 1 << 17;
-    /// A PCI transaction failed.
-    pub(crate) const PCI: u32 = 1 << 18;
-    /// The link went up or down.
-    pub(crate) const LINK: u32 = 1 << 20;
-    /// SDP1: in an SFP+ card, the module's signal.
-    pub(crate) const SDP1: u32 = 1 << 25;
-    /// SDP2: in an SFP+ card, module presence.
-    pub(crate) const SDP2: u32 = 1 << 26;
-    /// The TCP timer ran out.
-    pub(crate) const TCP_TIMER: u32 = 1 << 30;
-    /// Any of 29:16.
-    pub(crate) const OTHER: u32 = 1 << 31;
-    /// What shares IVAR_MISC's second entry.
-    pub(crate) const MISC: u32 = 0x3FFF_0000;
-}
-
-const GPIE_MSIX: u32 = 1 << 4;
-const GPIE_OCD: u32 = 1 << 5;
-const GPIE_EIAME: u32 = 1 << 30;
+/// EICR 29:16: the causes that share the second entry of IVAR_MISC.
+const MISC: u32 = 0x3FFF_0000;
+/// EICR 30.
+const TCP_TIMER: u32 = 1 << 30;
+/// An entry of IVAR is in use.
 const IVAR_VALID: u8 = 0x80;
-const EITR_COUNT: usize = 129;
 
 /// The interrupt unit.
 pub(crate) struct Interrupts {
@@ -53,7 +34,7 @@ pub(crate) struct Interrupts {
     /// Causes 31:16 not signalled yet.
     other_new: u32,
     /// By vector: no interrupt before.
-    quiet_until: [Nanos; EITR_COUNT],
+    quiet_until: Box<[Nanos; EITR::COUNT]>,
     /// The pin's level as last told.
     pin: bool,
     /// IVAR entry by queue: receive, transmit.
@@ -71,7 +52,7 @@ impl Interrupts {
             other_mask: 0,
             queues_new: 0,
             other_new: 0,
-            quiet_until: [0; EITR_COUNT],
+            quiet_until: Box::new([0; EITR::COUNT]),
             pin: false,
             routes: Box::new([[0; 2]; 128]),
             fired: Box::new([0; 64]),
@@ -102,8 +83,9 @@ impl Interrupts {
         self.raise_route(self.routes[queue][1]);
     }
 
-    /// Another cause, one bit of EICR 30:16.
-    pub(crate) fn raise(&mut self, bits: u32) {
+    /// Other causes, of EICR 30:16.
+    pub(crate) fn raise(&mut self, causes: EICR) {
+        let bits = causes.bits() & (MISC | TCP_TIMER);
         self.other |= bits;
         self.other_new |= bits;
     }
@@ -116,8 +98,8 @@ impl Interrupts {
 
     /// EICR as software sees it, without the effects of a read.
     pub(crate) fn peek(&self) -> u32 {
-        let summary = if self.other & cause::MISC != 0 { cause::OTHER } else { 0 };
-        self.queues as u32 & 0xFFFF | self.other | summary
+        let queues = self.queues as u32 & 0xFFFF;
+        EICR::new(queues | self.other).with_other(self.other & MISC != 0).bits()
     }
 
     fn clear(&mut self, queues: u64, other: u32) {
@@ -131,25 +113,19 @@ impl Interrupts {
     /// (8.2.3.5.1, 7.3.1.5).
     pub(crate) fn read_eicr(&mut self, regs: &RegisterFile) -> u32 {
         let value = self.peek();
-        if regs.has(Reg::Gpie, GPIE_OCD) {
-            self.clear(0, cause::MISC);
+        if regs.get::<GPIE>().ocd() {
+            self.clear(0, MISC);
         } else {
             self.clear(0xFFFF, u32::MAX);
         }
-        if !regs.has(Reg::Gpie, GPIE_MSIX) {
-            self.mask(u64::from(regs.get(Reg::Eiam)) & 0xFFFF, regs.get(Reg::Eiam));
+        if !regs.get::<GPIE>().multiple_msix() {
+            let auto = regs.get::<EIAM>().bits();
+            self.mask(u64::from(auto & 0xFFFF), auto);
         }
         value
     }
 
-    /// A read of EICR(1) or EICR(2), vectors 31:0 and 63:32.
-    pub(crate) fn read_eicr_ex(&mut self, half: usize) -> u32 {
-        let value = (self.queues >> (32 * half)) as u32;
-        self.clear(u64::from(value) << (32 * half), 0);
-        value
-    }
-
-    /// EICR(1) or EICR(2) without the effects of a read.
+    /// EICR(1) or EICR(2), vectors 31:0 and 63:32; a read has no effects.
     pub(crate) fn peek_ex(&self, half: usize) -> u32 {
         (self.queues >> (32 * half)) as u32
     }
@@ -168,7 +144,7 @@ impl Interrupts {
     pub(crate) fn write_eics(&mut self, value: u32) {
         self.queues |= u64::from(value & 0xFFFF);
         self.queues_new |= u64::from(value & 0xFFFF);
-        self.raise(value & 0x7FFF_0000);
+        self.raise(EICR::new(value));
     }
 
     /// Software sets causes of vectors.
@@ -202,15 +178,15 @@ impl Interrupts {
     }
 
     /// IVAR was written: byte 0 and 2 are receive queues 2n and 2n + 1, byte 1 and 3 the transmit queues.
-    pub(crate) fn route(&mut self, element: usize, value: u32) {
-        let bytes = value.to_le_bytes();
+    pub(crate) fn route(&mut self, element: usize, value: IVAR) {
+        let bytes = value.bits().to_le_bytes();
         self.routes[2 * element] = [bytes[0], bytes[1]];
         self.routes[2 * element + 1] = [bytes[2], bytes[3]];
     }
 
     /// EITR was written: the running interval is given up unless bit 31 says to keep it.
-    pub(crate) fn moderate(&mut self, element: usize, value: u32) {
-        if value >> 31 == 0 {
+    pub(crate) fn moderate(&mut self, element: usize, value: EITR) {
+        if !value.cnt_wdis() {
             self.quiet_until[element] = 0;
         }
     }
@@ -222,7 +198,7 @@ impl Interrupts {
 
     /// Fires what is due and sets the pin.
     pub(crate) fn fire(&mut self, regs: &RegisterFile, irq: &dyn IrqBus, now: Nanos) {
-        if regs.has(Reg::Gpie, GPIE_MSIX) {
+        if regs.get::<GPIE>().multiple_msix() {
             self.set_pin(irq, false);
             self.fire_msix(regs, irq, now);
         } else {
@@ -261,15 +237,15 @@ impl Interrupts {
     }
 
     fn fire_msix(&mut self, regs: &RegisterFile, irq: &dyn IrqBus, now: Nanos) {
-        let misc = regs.get(Reg::IvarMisc).to_le_bytes();
-        for (bits, route) in [(cause::TCP_TIMER, misc[0]), (cause::MISC, misc[1])] {
+        let misc = regs.get::<IVAR_MISC>().bits().to_le_bytes();
+        for (bits, route) in [(TCP_TIMER, misc[0]), (MISC, misc[1])] {
             if self.other_new & self.other_mask & bits != 0 && route & IVAR_VALID != 0 {
                 let vector = usize::from(route & 0x3F);
                 if now >= self.quiet_until[vector] {
                     self.other_new &= !bits;
-                    self.other &= !(regs.get(Reg::Eiac) & bits);
-                    if regs.has(Reg::Gpie, GPIE_EIAME) {
-                        self.other_mask &= !(regs.get(Reg::Eiam) & bits);
+                    self.other &= !(regs.get::<EIAC>().bits() & bits);
+                    if regs.get::<GPIE>().eiame() {
+                        self.other_mask &= !(regs.get::<EIAM>().bits() & bits);
                     }
                     self.send(regs, irq, vector, now);
                 }
@@ -285,10 +261,10 @@ impl Interrupts {
             let bit = 1u64 << vector;
             self.queues_new &= !bit;
             // 7.3.1.4: vectors from 16 on have no EIAC bit and clear always.
-            if vector >= 16 || regs.get(Reg::Eiac) >> vector & 1 == 1 {
+            if vector >= 16 || regs.get::<EIAC>().bits() >> vector & 1 == 1 {
                 self.queues &= !bit;
             }
-            if regs.has(Reg::Gpie, GPIE_EIAME) {
+            if regs.get::<GPIE>().eiame() {
                 self.queue_mask &= !(auto_mask(regs) & bit);
             }
             self.send(regs, irq, vector, now);
@@ -304,12 +280,11 @@ impl Interrupts {
 
 /// EIAM and EIAM(1), EIAM(2) together; EIAM 15:0 and EIAM(1) 15:0 are the same bits.
 fn auto_mask(regs: &RegisterFile) -> u64 {
-    u64::from(regs.get_at(Reg::EiamEx, 1)) << 32
-        | u64::from(regs.get_at(Reg::EiamEx, 0))
-        | u64::from(regs.get(Reg::Eiam) & 0xFFFF)
+    let vectors = |half: usize| u64::from(regs.at::<EIAM_EX>(half).bits()) << (32 * half);
+    vectors(0) | vectors(1) | u64::from(regs.get::<EIAM>().bits() & 0xFFFF)
 }
 
-/// EITR bits 11:3 count 2 µs (8.2.3.5.12).
+/// EITR counts 2.048 µs at 10 and 1 Gbit/s (8.2.3.5.12).
 fn interval(regs: &RegisterFile, vector: usize) -> Nanos {
-    u64::from(regs.get_at(Reg::Eitr, vector) >> 3 & 0x1FF) * 2_000
+    u64::from(regs.at::<EITR>(vector).itr_interval()) * 2_048
 }

@@ -5,55 +5,28 @@
 //!
 //! Key types: [`Phy`], [`Conditions`]. Neighbours: the model polls the wire's status and brings the registers.
 
+use pmd_ixgbe::regs::{ANLP1, AUTOC, AUTOC2, LINKS};
 use pmd_links::{LinkStatus, Nanos};
 
 use crate::config::{Part, Timing};
 
-/// AUTOC bits (8.2.3.22.19).
-pub(crate) mod autoc {
-    /// Force link up.
-    pub(crate) const FLU: u32 = 1 << 0;
-    /// Restart auto-negotiation, self-clearing.
-    pub(crate) const RESTART: u32 = 1 << 12;
-    /// Link mode select, 15:13.
-    pub(crate) const LMS_SHIFT: u32 = 13;
-    pub(crate) const KR: u32 = 1 << 16;
-    pub(crate) const KX: u32 = 1 << 30;
-    pub(crate) const KX4: u32 = 1 << 31;
-}
-/// AUTOC2 30:28: the link is disabled.
-const AUTOC2_DISABLE: u32 = 7 << 28;
+/// LINKS 7: the link was up without a break since the last read.
+const HELD: u32 = 1 << 7;
 
-/// LINKS bits (8.2.3.22.20).
-mod links {
-    /// Backplane auto-negotiation completed.
-    pub(super) const AN_COMPLETE: u32 = 1 << 31;
-    pub(super) const UP: u32 = 1 << 30;
-    pub(super) const SPEED_10G: u32 = 3 << 28;
-    pub(super) const SPEED_1G: u32 = 2 << 28;
-    /// 10G: the lanes are aligned.
-    pub(super) const ALIGNED: u32 = 1 << 17;
-    /// 11:8: a signal on each lane.
-    pub(super) const SIGNAL: u32 = 0xF << 8;
-    /// The link was up without a break since the last read.
-    pub(super) const HELD: u32 = 1 << 7;
-}
-
-/// The arbitration state that ANLP1 19:16 shows once negotiation left state 0. The datasheet gives no names; anything
-/// but zero is what software waits for.
-const AN_RUNNING: u32 = 1 << 16;
+/// The arbitration state that ANLP1 shows once negotiation left state 0. The datasheet gives no names; anything but
+/// zero is what software waits for.
+const AN_RUNNING: u32 = 1;
+/// LINKS and AUTOC: speeds.
+const SPEED_1G: u32 = 2;
+const SPEED_10G: u32 = 3;
 
 /// What decides about the link besides AUTOC.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conditions {
-    /// AUTOC.
-    pub(crate) autoc: u32,
-    /// AUTOC2.
-    pub(crate) autoc2: u32,
+    pub(crate) autoc: AUTOC,
+    pub(crate) autoc2: AUTOC2,
     /// A module is in the cage with its laser on, or there is no cage.
     pub(crate) medium: bool,
-    /// MACC.FLU, or AUTOC.FLU.
-    pub(crate) forced: bool,
     /// HLREG0.LPBK.
     pub(crate) loopback: bool,
 }
@@ -120,14 +93,14 @@ impl Phy {
     /// Brings the state up to date; returns whether the link went up or down.
     pub(crate) fn update(&mut self, now: Nanos, conditions: &Conditions) -> bool {
         let speed = speed_of(conditions.autoc);
-        let possible = if conditions.forced || conditions.loopback {
+        let possible = if conditions.autoc.flu() || conditions.loopback {
             true
         } else {
-            speed != 0 && conditions.medium && self.wire.up && conditions.autoc2 & AUTOC2_DISABLE == 0
+            speed != 0 && conditions.medium && self.wire.up && conditions.autoc2.link_disable() == 0
         };
         match (self.state, possible) {
             (State::Down, true) => {
-                let delay = if conditions.forced { 0 } else { self.training };
+                let delay = if conditions.autoc.flu() { 0 } else { self.training };
                 self.state = State::Training { until: now.saturating_add(delay) };
                 self.update(now, conditions)
             }
@@ -158,24 +131,23 @@ impl Phy {
     }
 
     /// LINKS as read, without its side effect.
-    pub(crate) fn peek_links(&self, autoc: u32) -> u32 {
-        let mut value = if self.wire.up { links::SIGNAL } else { 0 };
-        if self.state == State::Up {
-            value |= links::UP;
-            value |=
-                if self.speed_mbps >= 10_000 { links::SPEED_10G | links::ALIGNED } else { links::SPEED_1G };
-            if self.held {
-                value |= links::HELD;
-            }
-            if autoc >> autoc::LMS_SHIFT & 4 != 0 {
-                value |= links::AN_COMPLETE;
-            }
+    pub(crate) fn peek_links(&self, autoc: AUTOC) -> u32 {
+        let value = LINKS::default().with_signal_detect(if self.wire.up { 0xF } else { 0 });
+        if self.state != State::Up {
+            return value.bits();
         }
-        value
+        let fast = self.speed_mbps >= 10_000;
+        let value = value
+            .with_link_up(true)
+            .with_link_speed(if fast { SPEED_10G } else { SPEED_1G })
+            .with_align_10g(fast)
+            .with_sync_1g(!fast)
+            .with_kx_an_completed(autoc.lms() & 4 != 0);
+        value.bits() | if self.held { HELD } else { 0 }
     }
 
     /// A read of LINKS: the held bit starts anew.
-    pub(crate) fn read_links(&mut self, autoc: u32) -> u32 {
+    pub(crate) fn read_links(&mut self, autoc: AUTOC) -> u32 {
         let value = self.peek_links(autoc);
         self.held = self.state == State::Up;
         value
@@ -185,17 +157,19 @@ impl Phy {
     pub(crate) fn anlp1(&self, now: Nanos) -> u32 {
         let running = now >= self.restarted.saturating_add(self.negotiation);
         let partner = self.part == Part::BackplaneKx4 && self.up();
-        (if running { AN_RUNNING } else { 0 }) | if partner { 0x0400 } else { 0 }
+        // Bit 10 of the partner's page: it can PAUSE.
+        let page = if partner { 1 << 10 } else { 0 };
+        ANLP1::default().with_an_state(if running { AN_RUNNING } else { 0 }).with_anlp1d(page).bits()
     }
 }
 
 /// The speed in Mbit/s that a link mode asks for, 0 for none.
-fn speed_of(autoc: u32) -> u32 {
-    match autoc >> autoc::LMS_SHIFT & 7 {
+fn speed_of(autoc: AUTOC) -> u32 {
+    match autoc.lms() {
         1 | 3 => 10_000,
         0 | 2 | 5 => 1_000,
-        _ if autoc & (autoc::KX4 | autoc::KR) != 0 => 10_000,
-        _ if autoc & autoc::KX != 0 => 1_000,
+        _ if autoc.kx4_support() || autoc.kr_support() => 10_000,
+        _ if autoc.kx_support() => 1_000,
         _ => 0,
     }
 }
@@ -207,7 +181,12 @@ mod tests {
     const MS: Nanos = 1_000_000;
 
     fn conditions() -> Conditions {
-        Conditions { autoc: 0xC09C_6004, autoc2: 0x000A_0000, medium: true, forced: false, loopback: false }
+        Conditions {
+            autoc: AUTOC::new(0xC09C_6004),
+            autoc2: AUTOC2::new(0x000A_0000),
+            medium: true,
+            loopback: false,
+        }
     }
 
     fn phy() -> Phy {
@@ -223,7 +202,7 @@ mod tests {
         assert!(!phy.update(4 * MS, &conditions()));
         assert!(phy.update(5 * MS, &conditions()), "the change is reported");
         assert!(!phy.update(6 * MS, &conditions()));
-        assert_eq!(phy.read_links(0xC09C_6004) >> 28, 0b0111);
+        assert_eq!(phy.read_links(AUTOC::new(0xC09C_6004)) >> 28, 0b0111);
     }
 
     #[test]
@@ -234,16 +213,16 @@ mod tests {
         assert!(phy.restart(10 * MS));
         phy.update(10 * MS, &conditions());
         phy.update(15 * MS, &conditions());
-        assert_eq!(phy.read_links(0) & links::HELD, 0);
-        assert_ne!(phy.read_links(0) & links::HELD, 0);
+        assert_eq!(phy.read_links(AUTOC::default()) & HELD, 0);
+        assert_ne!(phy.read_links(AUTOC::default()) & HELD, 0);
     }
 
     #[test]
     fn no_medium_no_carrier_no_mode_no_link() {
         for broken in [
             Conditions { medium: false, ..conditions() },
-            Conditions { autoc2: 1 << 30, ..conditions() },
-            Conditions { autoc: 0x8000, ..conditions() },
+            Conditions { autoc2: AUTOC2::new(1 << 30), ..conditions() },
+            Conditions { autoc: AUTOC::new(0x8000), ..conditions() },
         ] {
             let mut phy = phy();
             phy.update(0, &broken);
@@ -255,7 +234,7 @@ mod tests {
         phy.update(0, &conditions());
         phy.update(100 * MS, &conditions());
         assert!(!phy.up());
-        phy.update(100 * MS, &Conditions { forced: true, ..conditions() });
+        phy.update(100 * MS, &Conditions { autoc: AUTOC::new(0xC09C_6005), ..conditions() });
         assert!(phy.up(), "forced up without a carrier");
     }
 

@@ -2,40 +2,38 @@
 //!
 //! Key types: [`Mdio`].
 
+use pmd_ixgbe::regs::{MSCA, MSRWD};
 use pmd_links::Nanos;
-
-/// MSCA.MDICMD: a command runs, self-clearing.
-const MSCA_COMMAND: u32 = 1 << 30;
 
 /// MSCA and MSRWD.
 #[derive(Default)]
 pub(crate) struct Mdio {
-    msca: u32,
+    msca: MSCA,
     done_at: Nanos,
-    write_data: u32,
+    data: MSRWD,
 }
 
 impl Mdio {
     /// MSCA written: starts a command if its bit is set.
-    pub(crate) fn write_msca(&mut self, value: u32, now: Nanos, takes: Nanos) {
+    pub(crate) fn write_msca(&mut self, value: MSCA, now: Nanos, takes: Nanos) {
         self.msca = value;
-        if value & MSCA_COMMAND != 0 {
+        if value.mdicmd() {
             self.done_at = now.saturating_add(takes);
         }
     }
 
-    /// MSCA as read.
+    /// MSCA as read: the command bit clears itself.
     pub(crate) fn read_msca(&self, now: Nanos) -> u32 {
-        if now < self.done_at { self.msca } else { self.msca & !MSCA_COMMAND }
+        self.msca.with_mdicmd(self.msca.mdicmd() && now < self.done_at).bits()
     }
 
     /// MSRWD written: data for the next write command.
-    pub(crate) fn write_msrwd(&mut self, value: u32) {
-        self.write_data = value & 0xFFFF;
+    pub(crate) fn write_msrwd(&mut self, value: MSRWD) {
+        self.data = value;
     }
 
-    /// MSRWD as read: 31:16 is what the last read command got. Nobody drives the line, so ones.
+    /// MSRWD as read: what the last read command got. Nobody drives the line, so ones.
     pub(crate) fn read_msrwd(&self) -> u32 {
-        0xFFFF_0000 | self.write_data
+        self.data.with_mdirddata(0xFFFF).bits()
     }
 }

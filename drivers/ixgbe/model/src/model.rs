@@ -3,20 +3,21 @@
 //! Key types: [`Model82599`]. Neighbours: implements [`DeviceModel`] for the backends; `dispatch` gives registers
 //! meaning, `reset` puts everything back, `inspect` shows the inside.
 
+use pmd_ixgbe::regs::{CTRL, EICR, ESDP, HLREG0, MLFC, RDT, TDT};
 use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
+use vfio_hal::regs::{Register, RegisterInfo};
 use vfio_user_kit::{AccessError, BarKind, BarSpec, Context, DeviceModel, Ids, ResetKind, Spec, Work};
 
 use crate::config::{Config, Overrun, Part};
 use crate::dispatch::Registers;
 use crate::events::Events;
 use crate::flow_control::FlowControl;
-use crate::irq::{Interrupts, cause};
-use crate::link::{Conditions, Phy, autoc};
+use crate::irq::Interrupts;
+use crate::link::{Conditions, Phy};
 use crate::mdio::Mdio;
 use crate::nvm::Nvm;
 use crate::regs::file::BAR0_BYTES;
-use crate::regs::map::ENTRIES;
-use crate::regs::{Reg, RegisterFile, access};
+use crate::regs::{RegisterFile, access};
 use crate::reset::Resetting;
 use crate::rx::Rx;
 use crate::semaphore::Semaphores;
@@ -26,15 +27,6 @@ use crate::shared::{Core, QUEUES};
 use crate::tx::{self, Tx};
 use crate::wire::Wire;
 
-/// CTRL.GIO_DIS: no new requests on PCIe.
-pub(crate) const CTRL_GIO_DIS: u32 = 1 << 2;
-/// HLREG0.LPBK.
-const HLREG0_LPBK: u32 = 1 << 15;
-/// ESDP: SDP3 is an output; its level turns the laser off.
-const ESDP_LASER_OFF: u32 = 1 << 3;
-const ESDP_SDP3_OUT: u32 = 1 << 11;
-/// MACC.FLU.
-const MACC_FLU: u32 = 1 << 0;
 /// Packets handled in one step, each way.
 const BATCH: usize = 64;
 
@@ -112,14 +104,14 @@ impl Model82599 {
     /// Looks at everything that decides about the link.
     pub(crate) fn update_link(&mut self) {
         let regs = &self.core.regs;
-        let esdp = regs.get(Reg::Esdp);
-        let laser_off = esdp & ESDP_SDP3_OUT != 0 && esdp & ESDP_LASER_OFF != 0;
+        // SDP3, where it is an output, turns the laser off.
+        let esdp = regs.get::<ESDP>();
+        let laser_off = esdp.sdp3() && esdp.iodir() & 1 << 3 != 0;
         let conditions = Conditions {
-            autoc: regs.get(Reg::Autoc),
-            autoc2: regs.get(Reg::Autoc2),
+            autoc: regs.get(),
+            autoc2: regs.get(),
             medium: self.core.config.part == Part::BackplaneKx4 || self.i2c.present() && !laser_off,
-            forced: regs.has(Reg::Autoc, autoc::FLU) || regs.has(Reg::Macc, MACC_FLU),
-            loopback: regs.has(Reg::Hlreg0, HLREG0_LPBK),
+            loopback: regs.get::<HLREG0>().lpbk(),
         };
         if self.phy.update(self.core.now, &conditions) {
             self.link_changed();
@@ -128,10 +120,10 @@ impl Model82599 {
 
     /// The link went up or down.
     pub(crate) fn link_changed(&mut self) {
-        self.core.irq.raise(cause::LINK);
+        self.core.irq.raise(EICR::default().with_lsc(true));
         if !self.phy.up() {
             // 8.2.3.23.9: faults of the local MAC.
-            self.core.regs.count(Reg::Mlfc, 0, 1);
+            self.core.regs.count::<MLFC>();
         }
     }
 
@@ -139,7 +131,7 @@ impl Model82599 {
     fn traffic(&mut self, cx: &Context<'_>) -> bool {
         let Model82599 { core, flow, rx, tx, wire, phy, .. } = self;
         let now = core.now;
-        let loopback = core.regs.has(Reg::Hlreg0, HLREG0_LPBK);
+        let loopback = core.regs.get::<HLREG0>().lpbk();
         let mut looped = std::mem::take(&mut wire.frame);
         let mut moved = rx.drain(core, cx.dma, cx.doorbells, BATCH);
 
@@ -208,11 +200,10 @@ fn send_pause(core: &mut Core, flow: &mut FlowControl, wire: &mut Wire, loopback
 
 impl DeviceModel for Model82599 {
     fn spec(&self) -> Spec {
-        let registers = |reg: Reg| {
-            let entry = &ENTRIES[reg as usize];
-            (0..QUEUES as u32).map(|queue| (0u8, u64::from(entry.offset_of(queue))))
+        let tails = |info: &'static RegisterInfo| {
+            (0..QUEUES).filter_map(|queue| info.offset(queue)).map(|offset| (0u8, offset))
         };
-        let mut doorbells: Vec<_> = registers(Reg::Rdt).chain(registers(Reg::Tdt)).collect();
+        let mut doorbells: Vec<_> = tails(&const { RDT::INFO }).chain(tails(&const { TDT::INFO })).collect();
         doorbells.sort_unstable();
         Spec {
             ids: Ids {
@@ -261,7 +252,7 @@ impl DeviceModel for Model82599 {
     fn step(&mut self, cx: &mut Context<'_>) -> Work {
         self.tick(cx.now.as_nanos() as Nanos);
         let mut moved = false;
-        if !self.in_reset() && !self.core.regs.has(Reg::Ctrl, CTRL_GIO_DIS) {
+        if !self.in_reset() && !self.core.regs.get::<CTRL>().pcie_master_disable() {
             moved = self.traffic(cx);
         }
         self.core.irq.fire(&self.core.regs, cx.irq, self.core.now);

@@ -8,31 +8,29 @@
 //!
 //! Key types: [`Resetting`].
 
+use pmd_ixgbe::regs::{
+    AUTOC, AUTOC2, CTRL, DAQF, ESDP, FTQF, L34TIMIR, LEDCTL, MPSAR, MTA, PFMBMEM, PFUTA, PFVLVF, PFVLVFB,
+    RAH, RAL, RETA, RSSRK, RXPBSIZE, SAQF, SDPQF, SRRCTL, SW_FW_SYNC, TXPBSIZE, TXPBTHRESH, VFTA,
+};
 use pmd_links::Nanos;
+use vfio_hal::regs::Register;
 use vfio_user_kit::{Context, Doorbells, ResetKind};
 
 use crate::config::Part;
 use crate::flow_control::FlowControl;
 use crate::mdio::Mdio;
 use crate::model::Model82599;
-use crate::regs::map::ENTRIES;
-use crate::regs::{Access, Reg};
 
-/// CTRL bits.
-pub(crate) const CTRL_LRST: u32 = 1 << 3;
-pub(crate) const CTRL_RST: u32 = 1 << 26;
-/// RDRXCTL.DMAIDONE.
-pub(crate) const DMAIDONE: u32 = 1 << 3;
-/// ESDP: SDP3 and SDP5 are outputs (laser and rate select of an SFP+ board).
-const ESDP_SFP: u32 = 1 << 11 | 1 << 13;
+/// ESDP.iodir of an SFP+ board: SDP3 (laser off) and SDP5 (rate select) are outputs.
+const OUTPUTS: u32 = 1 << 3 | 1 << 5;
 
 /// When the parts of a reset are over.
 #[derive(Default)]
 pub(crate) struct Resetting {
     /// CTRL.RST reads 0 from here on.
     pub(crate) busy_until: Nanos,
-    /// The bits of CTRL that were written.
-    pub(crate) bits: u32,
+    /// The reset bits of CTRL that were written.
+    pub(crate) bits: CTRL,
     /// When the EEPROM is read, until it is.
     ard_at: Option<Nanos>,
     /// DMAIDONE.
@@ -40,47 +38,44 @@ pub(crate) struct Resetting {
 }
 
 /// RAM that a software reset leaves alone; software has to clear it (4.6.3, 4.6.7).
-fn is_ram(reg: Reg) -> bool {
-    matches!(
-        reg,
-        Reg::Mta
-            | Reg::Uta
-            | Reg::Vfta
-            | Reg::Reta
-            | Reg::Rssrk
-            | Reg::Saqf
-            | Reg::Daqf
-            | Reg::Sdpqf
-            | Reg::Ftqf
-            | Reg::L34timir
-            | Reg::Mpsar
-            | Reg::Vlvf
-            | Reg::Vlvfb
-            | Reg::Fhft
-            | Reg::Pfmbmem
-    )
+fn is_ram(register: u64) -> bool {
+    const RAM: &[u64] = &[
+        MTA::OFFSET,
+        PFUTA::OFFSET,
+        VFTA::OFFSET,
+        RETA::OFFSET,
+        RSSRK::OFFSET,
+        SAQF::OFFSET,
+        DAQF::OFFSET,
+        SDPQF::OFFSET,
+        FTQF::OFFSET,
+        L34TIMIR::OFFSET,
+        MPSAR::OFFSET,
+        PFVLVF::OFFSET,
+        PFVLVFB::OFFSET,
+        PFMBMEM::OFFSET,
+    ];
+    RAM.contains(&register)
 }
 
 impl Model82599 {
     /// The state after power was applied.
     pub(crate) fn power_on(&mut self) {
-        if let Some(mut seed) = self.core.config.ram_noise {
-            for entry in ENTRIES.iter().filter(|entry| is_ram(entry.reg) && entry.access == Access::Rw) {
-                for element in 0..entry.count as usize {
-                    // xorshift64: any generator does, the values need only not be zero.
-                    seed = seed.max(1);
-                    seed ^= seed << 13;
-                    seed ^= seed >> 7;
-                    seed ^= seed << 17;
-                    self.core.regs.set_at(entry.reg, element, seed as u32 & entry.mask);
-                }
-            }
+        if let Some(seed) = self.core.config.ram_noise {
+            let mut state = seed.max(1);
+            self.core.regs.fill(is_ram, || {
+                // xorshift64: any generator does, the values need only not be zero.
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state as u32
+            });
         }
         // The EEPROM was read before PCIe came up.
         self.load_eeprom();
         self.rx.mac.filter.reload(&self.core.regs);
         for queue in 0..crate::shared::QUEUES {
-            self.rx.queues[queue].set_srrctl(self.core.regs.get_at(Reg::Srrctl, queue));
+            self.rx.queues[queue].set_srrctl(self.core.regs.at::<SRRCTL>(queue));
         }
     }
 
@@ -96,9 +91,9 @@ impl Model82599 {
     }
 
     /// CTRL.RST or CTRL.LRST was written.
-    pub(crate) fn software_reset(&mut self, cx: &Context<'_>, bits: u32) {
+    pub(crate) fn software_reset(&mut self, cx: &Context<'_>, bits: CTRL) {
         self.core.events.counters.resets += 1;
-        self.core.regs.reset(|reg| !is_ram(reg) && !matches!(reg, Reg::Gssr));
+        self.core.regs.reset(|register| !is_ram(register) && register != SW_FW_SYNC::OFFSET);
         self.port_reset(cx.doorbells);
         self.core.irq.settle_pin(cx.irq);
         let takes = self.core.config.timing.reset.as_nanos() as Nanos;
@@ -141,16 +136,18 @@ impl Model82599 {
         let m = image.mac();
         let [autoc, autoc2] = image.autoc();
         let regs = &mut self.core.regs;
-        regs.set_at(Reg::Ral, 0, u32::from_le_bytes([m[0], m[1], m[2], m[3]]));
-        regs.set_at(Reg::Rah, 0, 1 << 31 | u32::from(m[5]) << 8 | u32::from(m[4]));
-        regs.set(Reg::Autoc, autoc);
-        regs.set(Reg::Autoc2, autoc2);
-        regs.set(Reg::Ledctl, 0x0584_0100);
-        regs.set(Reg::Rxpbsize, 512 << 10);
-        regs.set(Reg::Txpbsize, 160 << 10);
-        regs.set(Reg::Txpbthresh, 0x96);
+        regs.set(RAL::new(u32::from_le_bytes([m[0], m[1], m[2], m[3]])));
+        regs.set(RAH::default().with_rah(u32::from(m[5]) << 8 | u32::from(m[4])).with_av(true));
+        regs.set(AUTOC::new(autoc));
+        regs.set(AUTOC2::new(autoc2));
+        // Link up, 10 Gbit/s, blinking activity, 1 Gbit/s.
+        let leds = LEDCTL::default().with_led0_mode(0).with_led1_mode(1).with_led2_mode(4).with_led3_mode(5);
+        regs.set(leds.with_led2_blink(true));
+        regs.set(RXPBSIZE::default().with_size(512));
+        regs.set(TXPBSIZE::default().with_size(160));
+        regs.set(TXPBTHRESH::default().with_thresh(0x96));
         if self.core.config.part == Part::Sfp {
-            regs.set(Reg::Esdp, ESDP_SFP);
+            regs.set(ESDP::default().with_iodir(OUTPUTS));
         }
     }
 }

@@ -2,38 +2,30 @@
 //!
 //! Key types: [`Semaphores`]. No firmware runs, so software always gets what nobody else took.
 
-/// SWSM bits.
-mod swsm {
-    /// Set by the read that finds it clear: that reader has the semaphore.
-    pub(super) const SMBI: u32 = 1 << 0;
-    /// Set by software, reads back as set unless the firmware has it.
-    pub(super) const SWESMBI: u32 = 1 << 1;
-    pub(super) const WMNG: u32 = 1 << 2;
-}
+use pmd_ixgbe::regs::SWSM;
 
 /// SWSM; SW_FW_SYNC is plain storage, which no software reset clears.
 #[derive(Default)]
 pub(crate) struct Semaphores {
-    swsm: u32,
+    swsm: SWSM,
 }
 
 impl Semaphores {
     /// SWSM without the effect of a read.
     pub(crate) fn peek(&self) -> u32 {
-        self.swsm
+        self.swsm.bits()
     }
 
     /// A read of SWSM takes SMBI.
     pub(crate) fn read(&mut self) -> u32 {
         let before = self.swsm;
-        self.swsm |= swsm::SMBI;
-        before
+        self.swsm = before.with_smbi(true);
+        before.bits()
     }
 
-    /// A write gives SMBI back (0) or leaves it, and sets or clears the others.
-    pub(crate) fn write(&mut self, value: u32) {
-        let smbi = self.swsm & value & swsm::SMBI;
-        self.swsm = value & (swsm::SWESMBI | swsm::WMNG) | smbi;
+    /// A write gives SMBI back (0) or leaves it, and sets or clears SWESMBI.
+    pub(crate) fn write(&mut self, value: SWSM) {
+        self.swsm = self.swsm.with_smbi(self.swsm.smbi() && value.smbi()).with_swesmbi(value.swesmbi());
     }
 }
 
@@ -44,17 +36,24 @@ mod tests {
     #[test]
     fn the_first_reader_gets_smbi() {
         let mut semaphores = Semaphores::default();
-        assert_eq!(semaphores.read() & swsm::SMBI, 0);
-        assert_eq!(semaphores.read() & swsm::SMBI, 1);
-        semaphores.write(0);
-        assert_eq!(semaphores.read() & swsm::SMBI, 0);
+        assert_eq!(semaphores.read() & 1, 0);
+        assert_eq!(semaphores.read() & 1, 1);
+        semaphores.write(SWSM::default());
+        assert_eq!(semaphores.read() & 1, 0);
     }
 
     #[test]
     fn swesmbi_reads_back() {
         let mut semaphores = Semaphores::default();
         semaphores.read();
-        semaphores.write(swsm::SMBI | swsm::SWESMBI);
-        assert_eq!(semaphores.read(), swsm::SMBI | swsm::SWESMBI);
+        semaphores.write(SWSM::default().with_smbi(true).with_swesmbi(true));
+        assert_eq!(semaphores.read(), 3);
+    }
+
+    #[test]
+    fn smbi_cannot_be_taken_by_writing() {
+        let mut semaphores = Semaphores::default();
+        semaphores.write(SWSM::default().with_smbi(true));
+        assert_eq!(semaphores.peek(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! The registers as memory: which there are, what is in them, how accesses of any width reach them.
 //!
-//! - [`map`]: the table of registers.
-//! - [`file`]: the values.
+//! - [`file`]: the values, under the names of the driver's register map ([`pmd_ixgbe::regs`]).
+//! - [`initial`]: what a reset leaves, and which bits software can change.
 //! - [`access`]: 1, 2, 4 and 8-byte accesses, turned into dwords in one place.
 //!
 //! What a register *does* is in the module it belongs to (`link`, `irq`, `rx`, …); [`dispatch`](crate::dispatch)
@@ -9,7 +9,6 @@
 
 pub(crate) mod access;
 pub(crate) mod file;
-pub(crate) mod map;
+mod initial;
 
 pub(crate) use file::RegisterFile;
-pub(crate) use map::{Access, Reg};

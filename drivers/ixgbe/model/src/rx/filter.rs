@@ -5,31 +5,14 @@
 //!
 //! Key types: [`L2Filter`], [`Verdict`]. Neighbours: the MAC asks before anything is counted as good.
 
-use super::mac::mac_bits;
+use pmd_ixgbe::regs::{FCTRL, MCSTCTRL, MTA, PFUTA, RAH, RAL, VFTA, VLNCTRL};
+
+use super::mac::{BROADCAST, mac_bits};
 use crate::packet::Parsed;
-use crate::regs::{Reg, RegisterFile};
+use crate::regs::RegisterFile;
 
-/// FCTRL bits (8.2.3.7.1).
-pub(crate) mod fctrl {
-    /// Store bad packets.
-    pub(crate) const SBP: u32 = 1 << 1;
-    /// All multicast.
-    pub(crate) const MPE: u32 = 1 << 8;
-    /// All unicast.
-    pub(crate) const UPE: u32 = 1 << 9;
-    /// Broadcast.
-    pub(crate) const BAM: u32 = 1 << 10;
-}
-
-/// MCSTCTRL: the hash filters are on (8.2.3.7.3).
-const MCSTCTRL_MFE: u32 = 1 << 2;
-/// VLNCTRL (8.2.3.7.2).
-const VLNCTRL_CFI: u32 = 1 << 28;
-const VLNCTRL_CFIEN: u32 = 1 << 29;
-const VLNCTRL_VFE: u32 = 1 << 30;
-
-const RAH_AV: u32 = 1 << 31;
-const BROADCAST: u64 = 0xFFFF_FFFF_FFFF;
+/// Exact addresses.
+const ADDRESSES: usize = 128;
 
 /// What the filters say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +34,12 @@ impl L2Filter {
     /// RAL or RAH changed.
     pub(crate) fn reload(&mut self, regs: &RegisterFile) {
         self.exact.clear();
-        let pairs = regs.all(Reg::Ral).iter().zip(regs.all(Reg::Rah));
-        let valid = pairs.filter(|(_, high)| *high & RAH_AV != 0);
-        self.exact.extend(valid.map(|(low, high)| u64::from(*low) | u64::from(high & 0xFFFF) << 32));
+        for entry in 0..ADDRESSES {
+            let high = regs.at::<RAH>(entry);
+            if high.av() {
+                self.exact.push(u64::from(regs.at::<RAL>(entry).bits()) | u64::from(high.rah()) << 32);
+            }
+        }
     }
 
     /// Whether `address` is one of the exact ones.
@@ -71,25 +57,23 @@ impl L2Filter {
     }
 
     fn address(&self, regs: &RegisterFile, to: u64) -> Verdict {
-        let fctrl = regs.get(Reg::Fctrl);
+        let fctrl = regs.get::<FCTRL>();
         let pass = |on: bool, inexact| if on { Verdict::Pass { inexact } } else { Verdict::Drop };
         if to == BROADCAST {
-            return pass(fctrl & fctrl::BAM != 0, false);
+            return pass(fctrl.bam(), false);
         }
         if self.is_own(to) {
             return pass(true, false);
         }
         // The first bit on the wire is the lowest of the first byte: group addresses have it set.
-        let (promiscuous, table) = if to & 1 == 1 { (fctrl::MPE, Reg::Mta) } else { (fctrl::UPE, Reg::Uta) };
-        if fctrl & promiscuous != 0 {
+        let group = to & 1 == 1;
+        if if group { fctrl.mpe() } else { fctrl.upe() } {
             return pass(true, false);
         }
-        let control = regs.get(Reg::Mcstctrl);
-        let hit = control & MCSTCTRL_MFE != 0 && {
-            let hash = hash(to, control & 3);
-            regs.get_at(table, hash >> 5) >> (hash & 31) & 1 == 1
-        };
-        pass(hit, true)
+        let control = regs.get::<MCSTCTRL>();
+        let hash = hash(to, control.mo());
+        let row = if group { regs.at::<MTA>(hash >> 5).bits() } else { regs.at::<PFUTA>(hash >> 5).bits() };
+        pass(control.mfe() && row >> (hash & 31) & 1 == 1, true)
     }
 }
 
@@ -100,14 +84,14 @@ pub(crate) fn hash(address: u64, offset: u32) -> usize {
 }
 
 fn vlan(regs: &RegisterFile, parsed: &Parsed) -> bool {
-    let control = regs.get(Reg::Vlnctrl);
+    let control = regs.get::<VLNCTRL>();
     let Some(tag) = parsed.vlan else { return true };
-    if control & VLNCTRL_VFE != 0 {
+    if control.vfe() {
         let id = usize::from(tag & 0xFFF);
-        if regs.get_at(Reg::Vfta, id >> 5) >> (id & 31) & 1 == 0 {
+        if regs.at::<VFTA>(id >> 5).bits() >> (id & 31) & 1 == 0 {
             return false;
         }
-        if control & VLNCTRL_CFIEN != 0 && (tag >> 12 & 1 == 1) != (control & VLNCTRL_CFI != 0) {
+        if control.cfien() && (tag >> 12 & 1 == 1) != control.cfi() {
             return false;
         }
     }
@@ -134,8 +118,8 @@ mod tests {
     impl Bench {
         fn new() -> Bench {
             let mut regs = RegisterFile::new();
-            regs.set_at(Reg::Ral, 5, 0x3322_1102);
-            regs.set_at(Reg::Rah, 5, RAH_AV | 0x5544);
+            regs.set_at(5, RAL::new(0x3322_1102));
+            regs.set_at(5, RAH::new(0x5544).with_av(true));
             let mut filter = L2Filter::default();
             filter.reload(&regs);
             Bench(filter, regs)
@@ -154,7 +138,7 @@ mod tests {
     fn exact_addresses_need_av() {
         let mut bench = Bench::new();
         assert!(bench.passes(OWN, None) && !bench.passes(OTHER, None));
-        bench.1.set_at(Reg::Rah, 5, 0x5544);
+        bench.1.set_at(5, RAH::new(0x5544));
         bench.0.reload(&bench.1);
         assert!(!bench.passes(OWN, None));
     }
@@ -162,11 +146,11 @@ mod tests {
     #[test]
     fn promiscuous_modes_are_separate() {
         let mut bench = Bench::new();
-        bench.1.set(Reg::Fctrl, fctrl::UPE);
+        bench.1.set(FCTRL::default().with_upe(true));
         assert!(bench.passes(OTHER, None) && !bench.passes(GROUP, None) && !bench.passes([0xFF; 6], None));
-        bench.1.set(Reg::Fctrl, fctrl::MPE);
+        bench.1.set(FCTRL::default().with_mpe(true));
         assert!(!bench.passes(OTHER, None) && bench.passes(GROUP, None) && !bench.passes([0xFF; 6], None));
-        bench.1.set(Reg::Fctrl, fctrl::BAM);
+        bench.1.set(FCTRL::default().with_bam(true));
         assert!(!bench.passes(OTHER, None) && !bench.passes(GROUP, None) && bench.passes([0xFF; 6], None));
     }
 
@@ -175,11 +159,11 @@ mod tests {
         // 01:00:5E:01:02:03: bits 47:32 of the address are 0302.
         for (offset, expected) in [(0, 0x030), (1, 0x060), (2, 0x0C0), (3, 0x302)] {
             let mut bench = Bench::new();
-            bench.1.set(Reg::Mcstctrl, MCSTCTRL_MFE | offset);
+            bench.1.set(MCSTCTRL::default().with_mfe(true).with_mo(offset));
             assert!(!bench.passes(GROUP, None));
-            bench.1.set_at(Reg::Mta, expected >> 5, 1 << (expected & 31));
+            bench.1.set_at(expected >> 5, MTA::new(1 << (expected & 31)));
             assert!(bench.passes(GROUP, None), "MO {offset}");
-            bench.1.set(Reg::Mcstctrl, offset);
+            bench.1.set(MCSTCTRL::default().with_mo(offset));
             assert!(!bench.passes(GROUP, None), "the table is off");
         }
     }
@@ -188,11 +172,11 @@ mod tests {
     fn the_vlan_filter_lets_untagged_frames_be() {
         let mut bench = Bench::new();
         assert!(bench.passes(OWN, Some(7)), "off: every tag passes");
-        bench.1.set(Reg::Vlnctrl, VLNCTRL_VFE | 0x8100);
+        bench.1.set(VLNCTRL::new(0x8100).with_vfe(true));
         assert!(bench.passes(OWN, None) && !bench.passes(OWN, Some(0x6007)));
-        bench.1.set_at(Reg::Vfta, 0, 1 << 7);
+        bench.1.set_at(0, VFTA::new(1 << 7));
         assert!(bench.passes(OWN, Some(0x6007)), "the priority does not matter");
-        bench.1.set(Reg::Vlnctrl, VLNCTRL_VFE | VLNCTRL_CFIEN | 0x8100);
+        bench.1.set(VLNCTRL::new(0x8100).with_vfe(true).with_cfien(true));
         assert!(bench.passes(OWN, Some(7)) && !bench.passes(OWN, Some(0x1007)));
     }
 }

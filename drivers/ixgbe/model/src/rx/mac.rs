@@ -4,22 +4,19 @@
 //! Key types: [`Mac`], [`Incoming`]. Neighbours: takes frames off the wire, gives those that are for this port to
 //! [`steer`](super::steer).
 
-use super::filter::{L2Filter, Verdict, fctrl};
+use pmd_ixgbe::regs::{
+    BPRC, FCTRL, GORC, GPRC, HLREG0, MAXFRS, MFLCN, MPRC, PRC64, ROC, RUC, RXCTRL, RXNFGBC, RXNFGPC,
+    SECRXCTRL, TOR, TPR, VLNCTRL,
+};
+
+use super::filter::{L2Filter, Verdict};
 use crate::flow_control::{FlowControl, Pause};
 use crate::packet::Parsed;
-use crate::regs::Reg;
 use crate::shared::Core;
 
-/// HLREG0 bits (8.2.3.22.8).
-const JUMBOEN: u32 = 1 << 2;
-/// MFLCN bits (8.2.3.22.16).
-mod mflcn {
-    pub(super) const PMCF: u32 = 1 << 0;
-    pub(super) const DPF: u32 = 1 << 1;
-}
-/// SECRXCTRL.RX_DIS.
-const SECRX_RX_DIS: u32 = 1 << 1;
 const MAC_CONTROL: u16 = 0x8808;
+/// The broadcast address, as [`mac_bits`].
+pub(crate) const BROADCAST: u64 = 0xFFFF_FFFF_FFFF;
 /// Bytes of frame check sequence; frames on a link come without.
 pub(crate) const FCS: usize = 4;
 /// The shortest frame, FCS included.
@@ -76,7 +73,7 @@ impl Mac {
         if frame.len() < SHORTEST - FCS && core.config.short_frames == crate::ShortFrames::Pad {
             frame.resize(SHORTEST - FCS, 0);
         }
-        let parsed = Parsed::new(frame, core.regs.get(Reg::Vlnctrl) as u16);
+        let parsed = Parsed::new(frame, core.regs.get::<VLNCTRL>().vet() as u16);
         let mut control_frame = false;
         if parsed.ethertype == MAC_CONTROL && parsed.vlan.is_none() {
             control_frame = true;
@@ -85,21 +82,21 @@ impl Mac {
                 return None;
             }
         }
-        if core.regs.get(Reg::Rxctrl) & 1 == 0 || core.regs.has(Reg::Secrxctrl, SECRX_RX_DIS) {
+        if !core.regs.get::<RXCTRL>().rxen() || core.regs.get::<SECRXCTRL>().rx_dis() {
             core.events.counters.rx_disabled += 1;
             return None;
         }
         let len = frame.len() + FCS;
-        core.regs.count(Reg::Tpr, 0, 1);
-        core.regs.count_bytes(Reg::Torl, Reg::Torh, 0, len as u64);
+        core.regs.count::<TPR>();
+        core.regs.count_bytes::<TOR>(0, len);
         let bad = !self.length(core, len, parsed.vlan.is_some());
-        if bad && (frame.len() < 14 || core.regs.get(Reg::Fctrl) & fctrl::SBP == 0) {
+        if bad && (frame.len() < 14 || !core.regs.get::<FCTRL>().sbp()) {
             core.events.counters.rx_bad_length += 1;
             return None;
         }
         if !bad {
-            core.regs.count(Reg::Rxnfgpc, 0, 1);
-            core.regs.count_bytes(Reg::Rxnfgbcl, Reg::Rxnfgbch, 0, len as u64);
+            core.regs.count::<RXNFGPC>();
+            core.regs.count_bytes::<RXNFGBC>(0, len);
         }
         let Verdict::Pass { inexact } = self.filter.check(&core.regs, frame, &parsed) else {
             core.events.counters.rx_filtered += 1;
@@ -113,16 +110,16 @@ impl Mac {
 
     /// Whether the length is legal; counts it if not.
     fn length(&self, core: &mut Core, len: usize, tagged: bool) -> bool {
-        let longest = if core.regs.has(Reg::Hlreg0, JUMBOEN) {
-            (core.regs.get(Reg::Maxfrs) >> 16) as usize
+        let longest = if core.regs.get::<HLREG0>().jumboen() {
+            core.regs.get::<MAXFRS>().mfs() as usize
         } else {
             LONGEST
         };
         if len < SHORTEST {
-            core.regs.count(Reg::Ruc, 0, 1);
+            core.regs.count::<RUC>();
             false
         } else if len > longest + if tagged { 4 } else { 0 } {
-            core.regs.count(Reg::Roc, 0, 1);
+            core.regs.count::<ROC>();
             false
         } else {
             true
@@ -133,25 +130,24 @@ impl Mac {
     /// has the FCS only where it is not stripped.
     fn count_good(&self, core: &mut Core, frame: &[u8], len: usize) {
         let regs = &mut core.regs;
-        regs.count(Reg::Gprc, 0, 1);
-        let stored = if regs.get(Reg::Hlreg0) & super::RXCRCSTRP != 0 { frame.len() } else { len };
-        regs.count_bytes(Reg::Gorcl, Reg::Gorch, 0, stored as u64);
-        regs.count(Reg::Prc, size_bin(len), 1);
+        regs.count::<GPRC>();
+        let stored = if regs.get::<HLREG0>().rxcrcstrp() { frame.len() } else { len };
+        regs.count_bytes::<GORC>(0, stored);
+        regs.count_at::<PRC64>(size_bin(len), 1);
         if frame[0] & 1 == 1 {
-            let kind = if mac_bits(frame) == 0xFFFF_FFFF_FFFF { Reg::Bprc } else { Reg::Mprc };
-            regs.count(kind, 0, 1);
+            if mac_bits(frame) == BROADCAST { regs.count::<BPRC>() } else { regs.count::<MPRC>() }
         }
     }
 
     /// A MAC control frame. Returns whether it ends here.
     fn control(&self, core: &mut Core, flow: &mut FlowControl, frame: &[u8]) -> bool {
-        let mflcn = core.regs.get(Reg::Mflcn);
+        let mflcn = core.regs.get::<MFLCN>();
         match Pause::parse(frame, |address| self.filter.is_own(address)) {
             Some(pause) => {
                 flow.received(core, pause);
-                mflcn & mflcn::DPF != 0
+                mflcn.dpf()
             }
-            None => mflcn & mflcn::PMCF == 0,
+            None => !mflcn.pmcf(),
         }
     }
 }

@@ -18,22 +18,21 @@ mod toeplitz;
 pub(crate) mod verify;
 
 use pmd_ixgbe::desc;
+use pmd_ixgbe::regs::{
+    EICR, HLREG0, Ixgbe, MPC, QBRC, QPRC, QPRDC, RDBA, RDLEN, RNBC, RQSMR, RXDCTL, RXPBSIZE, SRRCTL,
+};
 use pmd_links::Nanos;
+use vfio_hal::regs::Register;
 use vfio_user_kit::{DmaBus, Doorbells};
 
 use crate::checksum::crc32;
 use crate::flow_control::FlowControl;
-use crate::irq::cause;
-use crate::regs::Reg;
 use crate::shared::{Core, QUEUES, doorbell, queues};
 use buffer::PacketBuffer;
 use mac::Mac;
-use queue::{Outcome, RxQueue, rxdctl};
+use queue::{Outcome, RxQueue};
 use rss::Rss;
 use steer::Target;
-
-/// HLREG0.RXCRCSTRP.
-pub(crate) const RXCRCSTRP: u32 = 1 << 1;
 
 /// The receive unit.
 pub(crate) struct Rx {
@@ -72,7 +71,7 @@ impl Rx {
         core.events.counters.rx_flushed += self.buffer.clear() as u64;
         for queue in 0..QUEUES {
             self.queues[queue] = RxQueue::new(queue);
-            self.queues[queue].set_srrctl(core.regs.get_at(Reg::Srrctl, queue));
+            self.queues[queue].set_srrctl(core.regs.at::<SRRCTL>(queue));
             doorbells.store(doorbell::rx(queue), 0);
         }
         self.rss.rekey();
@@ -82,16 +81,15 @@ impl Rx {
 
     /// RXDCTL was written: starts or stops the queue.
     pub(crate) fn control(&mut self, core: &Core, doorbells: &dyn Doorbells, queue: usize) {
-        let value = core.regs.get_at(Reg::Rxdctl, queue);
+        let value = core.regs.at::<RXDCTL>(queue);
         let ring = &mut self.queues[queue];
-        ring.strip_vlan = value & rxdctl::VME != 0;
-        let enable = value & rxdctl::ENABLE != 0;
+        ring.strip_vlan = value.vme();
+        let enable = value.enable();
         if enable == ring.enabled {
             return;
         }
         if enable {
-            let at = |reg| core.regs.get_at(reg, queue);
-            ring.start(u64::from(at(Reg::Rdbah)) << 32 | u64::from(at(Reg::Rdbal)), at(Reg::Rdlen));
+            ring.start(core.regs.at::<RDBA>(queue).bits(), core.regs.at::<RDLEN>(queue).len());
             doorbells.store(doorbell::rx(queue), 0);
         } else {
             ring.stop();
@@ -101,8 +99,8 @@ impl Rx {
 
     /// RXDCTL as read: ENABLE follows the write after a while.
     pub(crate) fn read_control(&self, core: &Core, queue: usize) -> u32 {
-        let value = core.regs.get_at(Reg::Rxdctl, queue);
-        if core.now < self.enable_at[queue] { value ^ rxdctl::ENABLE } else { value }
+        let value = core.regs.at::<RXDCTL>(queue);
+        value.with_enable(value.enable() != (core.now < self.enable_at[queue])).bits()
     }
 
     /// Takes one frame off the wire.
@@ -116,7 +114,7 @@ impl Rx {
     ) {
         let Some(incoming) = self.mac.receive(core, flow, frame) else { return };
         let mut target = steer::steer(core, &mut self.rss, frame, &incoming);
-        if core.regs.get(Reg::Hlreg0) & RXCRCSTRP == 0 {
+        if !core.regs.get::<HLREG0>().rxcrcstrp() {
             let fcs = crc32(frame);
             frame.extend_from_slice(&fcs.to_le_bytes());
         }
@@ -134,11 +132,11 @@ impl Rx {
         {
             return;
         }
-        let size = core.regs.get_at(Reg::Rxpbsize, 0) as usize;
+        let size = core.regs.get::<RXPBSIZE>().size() as usize * 1024;
         if !self.buffer.push(target, packet, size) {
-            core.regs.count(Reg::Mpc, 0, 1);
+            core.regs.count::<MPC>();
             core.events.counters.rx_missed += 1;
-            core.irq.raise(cause::RX_MISS);
+            core.irq.raise(EICR::default().with_rx_miss(true));
         }
     }
 
@@ -160,7 +158,7 @@ impl Rx {
             if let Held::Yes = self.deliver(core, dma, doorbells, &waiting.target, &waiting.frame) {
                 if !waiting.counted {
                     waiting.counted = true;
-                    core.regs.count(Reg::Rnbc, 0, 1);
+                    core.regs.count::<RNBC>();
                 }
                 break;
             }
@@ -180,7 +178,7 @@ impl Rx {
         packet: &[u8],
     ) -> Held {
         let queue = &mut self.queues[target.queue];
-        let counter = stat_index(core, Reg::Rqsmr, target.queue);
+        let counter = stat_index::<RQSMR>(core, target.queue);
         if !queue.enabled || queue.halted {
             return dropped(core, counter);
         }
@@ -188,8 +186,8 @@ impl Rx {
             Outcome::Delivered => {
                 self.wrote |= 1 << target.queue;
                 core.events.counters.rx_delivered += 1;
-                core.regs.count(Reg::Qprc, counter, 1);
-                core.regs.count_bytes(Reg::Qbrcl, Reg::Qbrch, counter, packet.len() as u64);
+                core.regs.count_at::<QPRC>(counter, 1);
+                core.regs.count_bytes::<QBRC>(counter, packet.len());
                 Held::No
             }
             Outcome::NoDescriptors if queue.drop_en => dropped(core, counter),
@@ -200,7 +198,7 @@ impl Rx {
             }
             Outcome::Fault(fault) => {
                 core.events.dma_fault(fault);
-                core.irq.raise(cause::PCI);
+                core.irq.raise(EICR::default().with_pci_exception(true));
                 Held::No
             }
         }
@@ -215,12 +213,12 @@ impl Rx {
 /// QPRDC counts what a queue dropped for want of descriptors or because it is off (8.2.3.23.74).
 fn dropped(core: &mut Core, counter: usize) -> Held {
     core.events.counters.rx_no_descriptor += 1;
-    core.regs.count(Reg::Qprdc, counter, 1);
+    core.regs.count_at::<QPRDC>(counter, 1);
     Held::No
 }
 
 /// The statistics register that a queue is mapped to (8.2.3.23.71, .73): 4 bits for each of four queues.
 #[inline]
-pub(crate) fn stat_index(core: &Core, map: Reg, queue: usize) -> usize {
-    (core.regs.get_at(map, queue / 4) >> (queue % 4 * 8) & 0xF) as usize
+pub(crate) fn stat_index<R: Register<Map = Ixgbe>>(core: &Core, queue: usize) -> usize {
+    (core.regs.at::<R>(queue / 4).to_raw() >> (queue % 4 * 8) & 0xF) as usize
 }

@@ -5,6 +5,7 @@
 //! delivered yet.
 
 use pmd_ixgbe::desc;
+use pmd_ixgbe::regs::SRRCTL;
 use vfio_user_kit::{DmaBus, DmaFault, Doorbells};
 
 use super::meta::Meta;
@@ -12,16 +13,6 @@ use crate::shared::doorbell;
 
 /// Descriptors fetched with one access.
 const FETCH: usize = 64;
-
-/// SRRCTL bits (8.2.3.8.7).
-pub(crate) mod srrctl {
-    pub(crate) const DROP_EN: u32 = 1 << 28;
-}
-/// RXDCTL bits (8.2.3.8.6).
-pub(crate) mod rxdctl {
-    pub(crate) const ENABLE: u32 = 1 << 25;
-    pub(crate) const VME: u32 = 1 << 30;
-}
 
 /// The kinds of descriptor that SRRCTL.DESCTYPE can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,17 +105,17 @@ impl RxQueue {
     }
 
     /// SRRCTL was written.
-    pub(crate) fn set_srrctl(&mut self, value: u32) {
-        self.kind = match value >> 25 & 7 {
+    pub(crate) fn set_srrctl(&mut self, value: SRRCTL) {
+        self.kind = match value.desctype() {
             0 => Kind::Legacy,
             1 => Kind::OneBuffer,
             2 => Kind::Split,
             5 => Kind::SplitAlways,
             _ => Kind::Reserved,
         };
-        self.buffer = (value & 0x7F) as usize * 1024;
-        self.header = (value >> 8 & 0x3F) as usize * 64;
-        self.drop_en = value & srrctl::DROP_EN != 0;
+        self.buffer = value.bsizepacket() as usize * 1024;
+        self.header = value.bsizeheader() as usize * 64;
+        self.drop_en = value.drop_en();
     }
 
     /// Whether the ring has neither a sensible place nor length.

@@ -3,19 +3,11 @@
 //!
 //! Key types: [`Rss`]. Neighbours: [`steer`](super::steer) asks it last of all.
 
+use pmd_ixgbe::regs::{MRQC, RETA, RSSRK};
+
 use super::toeplitz::{KEY_BYTES, Toeplitz};
 use crate::packet::{Ip, L4, Parsed};
-use crate::regs::{Reg, RegisterFile};
-
-/// MRQC: which packets are hashed how (8.2.3.7.12).
-mod field {
-    pub(super) const TCP_IPV4: u32 = 1 << 16;
-    pub(super) const IPV4: u32 = 1 << 17;
-    pub(super) const IPV6: u32 = 1 << 20;
-    pub(super) const TCP_IPV6: u32 = 1 << 21;
-    pub(super) const UDP_IPV4: u32 = 1 << 22;
-    pub(super) const UDP_IPV6: u32 = 1 << 23;
-}
+use crate::regs::RegisterFile;
 
 /// The RSS types of descriptor word 0 (7.1.6.2, table 7-16).
 mod kind {
@@ -52,36 +44,36 @@ impl Rss {
 
     /// Hashes a packet.
     pub(crate) fn hash(&mut self, regs: &RegisterFile, frame: &[u8], parsed: &Parsed) -> Hashed {
-        let Some((kind, with_ports)) = select(regs.get(Reg::Mrqc), parsed) else { return Hashed::default() };
+        let Some((kind, with_ports)) = select(regs.get(), parsed) else { return Hashed::default() };
         let toeplitz = self.toeplitz.get_or_insert_with(|| {
             let mut key = [0u8; KEY_BYTES];
-            for (bytes, word) in key.chunks_exact_mut(4).zip(regs.all(Reg::Rssrk)) {
-                bytes.copy_from_slice(&word.to_le_bytes());
+            for (i, bytes) in key.chunks_exact_mut(4).enumerate() {
+                bytes.copy_from_slice(&regs.at::<RSSRK>(i).bits().to_le_bytes());
             }
             Toeplitz::new(&key)
         });
         let ports = if with_ports { parsed.ports(frame) } else { &[] };
         let hash = toeplitz.hash([parsed.addresses(frame), ports]);
         let entry = (hash & 127) as usize;
-        let index = (regs.get_at(Reg::Reta, entry / 4) >> (entry % 4 * 8) & 0xF) as usize;
+        let index = (regs.at::<RETA>(entry / 4).bits() >> (entry % 4 * 8) & 0xF) as usize;
         Hashed { kind, hash, index }
     }
 }
 
 /// Returns the RSS type and whether ports are hashed too.
-fn select(mrqc: u32, parsed: &Parsed) -> Option<(u32, bool)> {
-    let choose = |with: Option<(u32, u32)>, without: (u32, u32)| match with {
-        Some((field, kind)) if mrqc & field != 0 => Some((kind, true)),
-        _ if mrqc & without.0 != 0 => Some((without.1, false)),
-        _ => None,
+fn select(mrqc: MRQC, parsed: &Parsed) -> Option<(u32, bool)> {
+    let (with_ports, plain) = match (parsed.ip, parsed.l4) {
+        (Ip::None, _) => return None,
+        (Ip::V4, L4::Tcp) => ((mrqc.rss_tcp_ipv4(), kind::TCP_IPV4), (mrqc.rss_ipv4(), kind::IPV4)),
+        (Ip::V4, L4::Udp) => ((mrqc.rss_udp_ipv4(), kind::UDP_IPV4), (mrqc.rss_ipv4(), kind::IPV4)),
+        (Ip::V4, _) => ((false, 0), (mrqc.rss_ipv4(), kind::IPV4)),
+        (Ip::V6, L4::Tcp) => ((mrqc.rss_tcp_ipv6(), kind::TCP_IPV6), (mrqc.rss_ipv6(), kind::IPV6)),
+        (Ip::V6, L4::Udp) => ((mrqc.rss_udp_ipv6(), kind::UDP_IPV6), (mrqc.rss_ipv6(), kind::IPV6)),
+        (Ip::V6, _) => ((false, 0), (mrqc.rss_ipv6(), kind::IPV6)),
     };
-    match (parsed.ip, parsed.l4) {
-        (Ip::None, _) => None,
-        (Ip::V4, L4::Tcp) => choose(Some((field::TCP_IPV4, kind::TCP_IPV4)), (field::IPV4, kind::IPV4)),
-        (Ip::V4, L4::Udp) => choose(Some((field::UDP_IPV4, kind::UDP_IPV4)), (field::IPV4, kind::IPV4)),
-        (Ip::V4, _) => choose(None, (field::IPV4, kind::IPV4)),
-        (Ip::V6, L4::Tcp) => choose(Some((field::TCP_IPV6, kind::TCP_IPV6)), (field::IPV6, kind::IPV6)),
-        (Ip::V6, L4::Udp) => choose(Some((field::UDP_IPV6, kind::UDP_IPV6)), (field::IPV6, kind::IPV6)),
-        (Ip::V6, _) => choose(None, (field::IPV6, kind::IPV6)),
+    match (with_ports, plain) {
+        ((true, kind), _) => Some((kind, true)),
+        (_, (true, kind)) => Some((kind, false)),
+        _ => None,
     }
 }

@@ -11,12 +11,9 @@ use pmd_ixgbe::desc::rx;
 use crate::checksum::{crc32c, fold, ones_sum};
 use crate::packet::{Ip, L4, Parsed, proto};
 
-/// RFCTL.IPV6_XSUM_DIS.
-pub(crate) const RFCTL_IPV6_XSUM_DIS: u32 = 1 << 11;
-
 /// Returns the status and error bits.
 #[inline]
-pub(crate) fn verdict(frame: &[u8], parsed: &Parsed, no_ipv6: bool, zero_is_bad: bool) -> u64 {
+pub(crate) fn verdict(frame: &[u8], parsed: &Parsed, zero_is_bad: bool) -> u64 {
     let mut bits = 0;
     match parsed.ip {
         Ip::None => return 0,
@@ -26,7 +23,6 @@ pub(crate) fn verdict(frame: &[u8], parsed: &Parsed, no_ipv6: bool, zero_is_bad:
                 bits |= rx::IPE;
             }
         }
-        Ip::V6 if no_ipv6 => return 0,
         Ip::V6 => {}
     }
     let segment = || &frame[parsed.l4_at..parsed.ip_end];

@@ -4,15 +4,9 @@
 //!
 //! Key types: [`I2c`]. Neighbours: the dispatcher gives it I2CCTL, [`memory`](super::memory) is what it reads.
 
-use super::memory::ModuleMemory;
+use pmd_ixgbe::regs::I2CCTL;
 
-/// I2CCTL bits.
-mod bit {
-    pub(super) const CLOCK_IN: u32 = 1 << 0;
-    pub(super) const CLOCK_OUT: u32 = 1 << 1;
-    pub(super) const DATA_IN: u32 = 1 << 2;
-    pub(super) const DATA_OUT: u32 = 1 << 3;
-}
+use super::memory::ModuleMemory;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -71,17 +65,16 @@ impl I2c {
         *self = I2c { clock: self.clock, data: self.data, ..I2c::new(memory) };
     }
 
-    /// I2CCTL as read.
+    /// I2CCTL as read: the inputs are what is on the lines.
     pub(crate) fn read(&self) -> u32 {
-        let on = |bit, level| if level { bit } else { 0 };
-        on(bit::CLOCK_OUT | bit::CLOCK_IN, self.clock)
-            | on(bit::DATA_OUT, self.data)
-            | on(bit::DATA_IN, self.data && !self.pull)
+        let value =
+            I2CCTL::default().with_clk_out(self.clock).with_clk_in(self.clock).with_data_out(self.data);
+        value.with_data_in(self.data && !self.pull).bits()
     }
 
     /// I2CCTL written.
-    pub(crate) fn write(&mut self, value: u32) {
-        let (clock, data) = (value & bit::CLOCK_OUT != 0, value & bit::DATA_OUT != 0);
+    pub(crate) fn write(&mut self, value: I2CCTL) {
+        let (clock, data) = (value.clk_out(), value.data_out());
         let (was_clock, was_data) = (self.clock, self.data);
         // Data first: when both change in one write, software meant data to be stable at the clock's edge.
         self.data = data;
@@ -210,49 +203,52 @@ mod tests {
     use crate::config::Module;
 
     /// A master that wiggles I2CCTL as a driver does.
-    struct Master(I2c, u32);
+    struct Master(I2c, I2CCTL);
     impl Master {
         fn new(module: Module) -> Master {
-            Master(I2c::new(ModuleMemory::new(module)), bit::CLOCK_OUT | bit::DATA_OUT)
+            Master(
+                I2c::new(ModuleMemory::new(module)),
+                I2CCTL::default().with_clk_out(true).with_data_out(true),
+            )
         }
-        fn set(&mut self, bit: u32, on: bool) {
-            if on {
-                self.1 |= bit
-            } else {
-                self.1 &= !bit
-            }
+        fn data(&mut self, level: bool) {
+            self.1 = self.1.with_data_out(level);
+            self.0.write(self.1);
+        }
+        fn scl(&mut self, level: bool) {
+            self.1 = self.1.with_clk_out(level);
             self.0.write(self.1);
         }
         fn start(&mut self) {
-            self.set(bit::DATA_OUT, true);
-            self.set(bit::CLOCK_OUT, true);
-            self.set(bit::DATA_OUT, false);
-            self.set(bit::CLOCK_OUT, false);
+            self.data(true);
+            self.scl(true);
+            self.data(false);
+            self.scl(false);
         }
         fn stop(&mut self) {
-            self.set(bit::DATA_OUT, false);
-            self.set(bit::CLOCK_OUT, true);
-            self.set(bit::DATA_OUT, true);
+            self.data(false);
+            self.scl(true);
+            self.data(true);
         }
         fn clock(&mut self) -> bool {
-            self.set(bit::CLOCK_OUT, true);
-            let level = self.0.read() & bit::DATA_IN != 0;
-            self.set(bit::CLOCK_OUT, false);
+            self.scl(true);
+            let level = I2CCTL::new(self.0.read()).data_in();
+            self.scl(false);
             level
         }
         /// Returns whether the byte was acknowledged.
         fn send(&mut self, byte: u8) -> bool {
             for i in (0..8).rev() {
-                self.set(bit::DATA_OUT, byte >> i & 1 == 1);
+                self.data(byte >> i & 1 == 1);
                 self.clock();
             }
-            self.set(bit::DATA_OUT, true);
+            self.data(true);
             !self.clock()
         }
         fn receive(&mut self, more: bool) -> u8 {
-            self.set(bit::DATA_OUT, true);
+            self.data(true);
             let byte = (0..8).fold(0, |byte, _| byte << 1 | u8::from(self.clock()));
-            self.set(bit::DATA_OUT, !more);
+            self.data(!more);
             self.clock();
             byte
         }
@@ -296,7 +292,7 @@ mod tests {
         master.start();
         assert!(master.send(0xA1));
         master.clock(); // abandoned while the module holds the line
-        master.set(bit::DATA_OUT, true);
+        master.data(true);
         (0..9).for_each(|_| {
             master.clock();
         });

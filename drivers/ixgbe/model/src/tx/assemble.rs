@@ -3,11 +3,13 @@
 //! Key types: [`Packet`], [`Ready`]. Neighbours: [`queue`](super::queue) gathers the bytes; [`offload`](super::offload)
 //! and [`segment`](super::segment) change them.
 
+use pmd_ixgbe::regs::{DMATXCTL, DTXTCPFLGH, DTXTCPFLGL};
+
 use super::descriptor::{Context, Data, Offload};
 use super::offload::{self, Reason};
 use super::segment::{self, FlagMasks, Segments};
 use crate::checksum::crc32;
-use crate::regs::{Reg, RegisterFile};
+use crate::regs::RegisterFile;
 
 /// The longest packet that is not segmented (datasheet 7.2.1).
 const LONGEST: usize = pmd_ixgbe::desc::MAX_FRAME as usize;
@@ -87,7 +89,7 @@ impl Packet {
         if !first.fcs {
             self.own_fcs()?;
         }
-        let ethertype = (regs.get(Reg::Dmatxctl) >> 16) as u16;
+        let ethertype = regs.get::<DMATXCTL>().vt() as u16;
         match first.offload {
             Offload::Legacy { checksum, vlan } => {
                 if let Some((start, at)) = checksum {
@@ -134,10 +136,10 @@ impl Packet {
 }
 
 fn masks(regs: &RegisterFile) -> FlagMasks {
-    let low = regs.get(Reg::Dtxtcpflgl);
+    let low = regs.get::<DTXTCPFLGL>();
     FlagMasks {
-        first: low as u16 & 0xFFF,
-        middle: (low >> 16) as u16 & 0xFFF,
-        last: regs.get(Reg::Dtxtcpflgh) as u16 & 0xFFF,
+        first: low.first_seg() as u16,
+        middle: low.mid_seg() as u16,
+        last: regs.get::<DTXTCPFLGH>().last_seg() as u16,
     }
 }

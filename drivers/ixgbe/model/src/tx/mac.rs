@@ -2,16 +2,14 @@
 //!
 //! Neighbours: [`Tx`](super::Tx) calls it around the link.
 
-use crate::regs::Reg;
-use crate::rx::mac::{FCS, mac_bits, size_bin};
-use crate::shared::Core;
+use pmd_ixgbe::regs::{BPTC, GOTC, GPTC, HLREG0, MPTC, PTC64, TPT};
 
-/// HLREG0.TXPADEN.
-const TXPADEN: u32 = 1 << 10;
+use crate::rx::mac::{BROADCAST, FCS, mac_bits, size_bin};
+use crate::shared::Core;
 
 /// Pads to the shortest legal frame.
 pub(crate) fn pad(core: &Core, frame: &mut Vec<u8>) {
-    if frame.len() < 60 && core.regs.get(Reg::Hlreg0) & TXPADEN != 0 {
+    if frame.len() < 60 && core.regs.get::<HLREG0>().txpaden() {
         frame.resize(60, 0);
     }
 }
@@ -20,12 +18,12 @@ pub(crate) fn pad(core: &Core, frame: &mut Vec<u8>) {
 pub(crate) fn count(core: &mut Core, frame: &[u8]) {
     let regs = &mut core.regs;
     let len = frame.len() + FCS;
-    regs.count(Reg::Tpt, 0, 1);
-    regs.count(Reg::Gptc, 0, 1);
-    regs.count_bytes(Reg::Gotcl, Reg::Gotch, 0, len as u64);
-    regs.count(Reg::Ptc, size_bin(len), 1);
+    regs.count::<TPT>();
+    regs.count::<GPTC>();
+    regs.count_bytes::<GOTC>(0, len);
+    regs.count_at::<PTC64>(size_bin(len), 1);
     if frame[0] & 1 == 1 {
-        regs.count(if mac_bits(frame) == 0xFFFF_FFFF_FFFF { Reg::Bptc } else { Reg::Mptc }, 0, 1);
+        if mac_bits(frame) == BROADCAST { regs.count::<BPTC>() } else { regs.count::<MPTC>() }
     }
     core.events.counters.tx_frames += 1;
 }

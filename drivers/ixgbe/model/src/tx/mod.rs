@@ -18,18 +18,14 @@ mod offload;
 pub(crate) mod queue;
 mod segment;
 
+use pmd_ixgbe::regs::{DMATXCTL, QBTC, QPTC, SECTXCTRL, TDBA, TDLEN, TQSM, TXDCTL};
 use pmd_links::{Nanos, Sent};
 use vfio_user_kit::{DmaBus, Doorbells};
 
-use crate::regs::Reg;
 use crate::rx::stat_index;
 use crate::shared::{Core, QUEUES, doorbell, queues};
-use queue::{Progress, TXDCTL_ENABLE, TxQueue};
+use queue::{Progress, TxQueue};
 
-/// DMATXCTL.TE.
-const DMATXCTL_TE: u32 = 1 << 0;
-/// SECTXCTRL.TX_DIS.
-const SECTX_TX_DIS: u32 = 1 << 1;
 /// Packets a queue may send before the next one has its turn.
 const TURN: usize = 64;
 
@@ -60,16 +56,15 @@ impl Tx {
 
     /// TXDCTL was written. A queue starts only once DMATXCTL.TE is set (4.6.8), and its ENABLE reads 0 until then.
     pub(crate) fn control(&mut self, core: &Core, doorbells: &dyn Doorbells, queue: usize) {
-        let value = core.regs.get_at(Reg::Txdctl, queue);
+        let value = core.regs.at::<TXDCTL>(queue);
         let ring = &mut self.queues[queue];
-        ring.set_threshold(value >> 16 & 0x7F);
-        let enable = value & TXDCTL_ENABLE != 0 && core.regs.has(Reg::Dmatxctl, DMATXCTL_TE);
+        ring.set_threshold(value.wthresh());
+        let enable = value.enable() && core.regs.get::<DMATXCTL>().te();
         if enable == ring.enabled {
             return;
         }
         if enable {
-            let at = |reg| core.regs.get_at(reg, queue);
-            ring.start(u64::from(at(Reg::Tdbah)) << 32 | u64::from(at(Reg::Tdbal)), at(Reg::Tdlen));
+            ring.start(core.regs.at::<TDBA>(queue).bits(), core.regs.at::<TDLEN>(queue).len());
             doorbells.store(doorbell::tx(queue), 0);
             self.enabled |= 1 << queue;
         } else {
@@ -86,9 +81,9 @@ impl Tx {
 
     /// TXDCTL as read: ENABLE follows after a while.
     pub(crate) fn read_control(&self, core: &Core, queue: usize) -> u32 {
-        let value = core.regs.get_at(Reg::Txdctl, queue) & !TXDCTL_ENABLE;
+        let value = core.regs.at::<TXDCTL>(queue);
         let enabled = self.queues[queue].enabled != (core.now < self.enable_at[queue]);
-        value | if enabled { TXDCTL_ENABLE } else { 0 }
+        value.with_enable(enabled).bits()
     }
 
     /// Gives each enabled queue its turn. `send` gets frames that are ready for the wire.
@@ -99,7 +94,7 @@ impl Tx {
         doorbells: &dyn Doorbells,
         send: &mut dyn FnMut(&mut Core, &[u8], bool) -> Sent,
     ) -> bool {
-        if self.enabled == 0 || core.regs.has(Reg::Sectxctrl, SECTX_TX_DIS) {
+        if self.enabled == 0 || core.regs.get::<SECTXCTRL>().tx_dis() {
             return false;
         }
         let mut moved = false;
@@ -110,7 +105,7 @@ impl Tx {
             if queue.halted {
                 continue;
             }
-            let counter = stat_index(core, Reg::Tqsm, number);
+            let counter = stat_index::<TQSM>(core, number);
             let progress = queue.run(
                 core,
                 dma,
@@ -119,8 +114,8 @@ impl Tx {
                     mac::pad(core, frame);
                     let sent = send(core, frame, stamp);
                     if sent == Sent::Accepted {
-                        core.regs.count(Reg::Qptc, counter, 1);
-                        core.regs.count_bytes(Reg::Qbtcl, Reg::Qbtch, counter, frame.len() as u64);
+                        core.regs.count_at::<QPTC>(counter, 1);
+                        core.regs.count_bytes::<QBTC>(counter, frame.len());
                     }
                     sent
                 },

@@ -8,22 +8,18 @@
 //! Key types: [`TxQueue`], [`Progress`]. Neighbours: [`Tx`](super::Tx) chooses the queue and hands in the way out.
 
 use pmd_ixgbe::desc::tx;
+use pmd_ixgbe::regs::{DMATXCTL, EICR, TDWBA};
 use pmd_links::{Nanos, Sent};
 use vfio_user_kit::{DmaBus, DmaFault, Doorbells};
 
 use super::assemble::{Packet, Ready};
 use super::descriptor::{Context, Descriptor, decode};
 use super::offload::insert_tag;
-use crate::irq::cause;
-use crate::regs::Reg;
 use crate::rx::queue::words_of;
 use crate::shared::{Core, doorbell};
 
 /// Descriptors fetched with one access.
 const FETCH: usize = 64;
-
-/// TXDCTL.ENABLE.
-pub(crate) const TXDCTL_ENABLE: u32 = 1 << 25;
 
 /// What a queue did with its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,9 +128,9 @@ impl TxQueue {
         self.threshold = descriptors as usize;
     }
 
-    /// TDWBAL and TDWBAH: bit 0 enables, the address has 4 bytes' alignment.
-    pub(crate) fn set_head_address(&mut self, value: u64) {
-        self.head_address = (value & 1 == 1).then_some(value & !3);
+    /// TDWBA was written.
+    pub(crate) fn set_head_address(&mut self, value: TDWBA) {
+        self.head_address = value.head_wb_en().then_some(value.bits() & !0xF);
     }
 
     /// Handles up to `budget` packets.
@@ -151,7 +147,7 @@ impl TxQueue {
             Err(fault) => {
                 self.halted = true;
                 core.events.dma_fault(fault);
-                core.irq.raise(cause::PCI);
+                core.irq.raise(EICR::default().with_pci_exception(true));
                 Progress::Moved
             }
         }
@@ -257,7 +253,7 @@ impl TxQueue {
                         }
                     }
                     if let Some(tag) = *tag {
-                        insert_tag(&mut self.frame, (core.regs.get(Reg::Dmatxctl) >> 16) as u16, tag);
+                        insert_tag(&mut self.frame, core.regs.get::<DMATXCTL>().vt() as u16, tag);
                     }
                     self.holding = true;
                 }
