@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use vfio_hal::dma::{IovaSpace, Quiesced};
 use vfio_hal::pmd::PortError;
-use vfio_hal::poll::{self, Poll};
+use vfio_hal::poll::Poll;
 use vfio_hal::ring::{InPlace, InPlaceFormat, Output, RingMemory};
 
 use crate::desc::legacy;

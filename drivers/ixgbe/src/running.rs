@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use vfio_hal::irq::IrqSink;
 use vfio_hal::pmd::{
-    self, FlowControl, LinkStatus, MacAddr, Port, PortError, PortInfo, PortStats, RxQueue as _, TxQueue as _,
+    self, FlowControl, LinkStatus, MacAddr, Port, PortError, PortInfo, PortStats,
 };
 
 use crate::hw::Hw;
@@ -16,7 +16,7 @@ use crate::port::{Configured, Failed, PortKey, Setup, Started, release};
 use crate::rss::RssConfig;
 use crate::rx::RxQueue;
 use crate::tx::TxQueue;
-use crate::{filter, flow_control, init, link, mtu};
+use crate::{flow_control, init, link, mtu};
 
 /// The control side of a started port. Its queues are values of their own; it has the registers that all of them share.
 pub struct Running {
@@ -116,7 +116,8 @@ impl Running {
     pub fn set_mtu(&mut self, mtu: u16) -> Result<(), PortError> {
         mtu::apply(&mut self.hw, mtu)?;
         self.setup.config.mtu = mtu;
-        flow_control::apply(&mut self.hw, self.setup.config.flow_control, mtu)
+        flow_control::apply(&mut self.hw, self.setup.config.flow_control, mtu)?;
+        Ok(())
     }
 
     /// Changes flow control.
