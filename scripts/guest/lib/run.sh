@@ -174,8 +174,12 @@ check_in_guest() {
         fi
         failed=1
     done
+    if [ -n "$late" ] && [ -n "$finished" ]; then
+        printf 'not ok guest: it did all checks, but did not switch off within %s s\n' "$guest_seconds"
+        failed=1
+    fi
     check_helpers
-    if [ -z "$finished" ]; then
+    if [ -n "$late" ] || [ -z "$finished" ]; then
         show_log QEMU "$RUN/qemu.log"
         show_log console "$RUN/console.log"
     fi
