@@ -136,6 +136,13 @@ fn the_pin_fires_once_and_again_after_unmasking_while_it_is_asserted() {
     rig.set_master(true);
     work(&rig);
     assert_eq!(pin.get(), 3);
+    // Gone and asserted again, but the driver has not unmasked it.
+    rig.device.reset().unwrap();
+    rig.set_master(true);
+    work(&rig);
+    assert_eq!(pin.get(), 3);
+    irqs(&rig).unmask(IrqKind::IntX, 0).unwrap();
+    assert_eq!(pin.get(), 4);
 }
 
 #[test]

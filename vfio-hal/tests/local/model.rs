@@ -28,6 +28,7 @@ pub(crate) const TRAPDOOR: u64 = 0x200;
 pub(crate) struct Copier {
     pub(crate) registers: [u64; 8],
     pub(crate) rung: u32,
+    pub(crate) steps: u32,
     pub(crate) copies: u32,
     pub(crate) last: Option<Result<(), DmaFault>>,
     pub(crate) resets: u32,
@@ -95,6 +96,7 @@ impl DeviceModel for Copier {
     fn step(&mut self, cx: &mut Context<'_>) -> Work {
         assert!(!self.panic_in_step, "the model was told to panic");
         self.seen = cx.now;
+        self.steps += 1;
         let go = cx.doorbells.load(0);
         if go == self.rung {
             return Work::Idle;

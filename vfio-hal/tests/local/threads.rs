@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use vfio_hal::backend::local::{Idle, LocalDevice, LocalOptions, ModelPanicked};
+use vfio_hal::backend::local::{Idle, LocalDevice, LocalOptions, ModelPanicked, Stepper};
 use vfio_hal::bar::Width;
 use vfio_hal::device::Device;
 use vfio_hal::dma::memory::HeapMemory;
@@ -171,9 +171,18 @@ impl DeviceModel for Slow {
     fn reset(&mut self, _: &mut Context<'_>, _: ResetKind) {}
 }
 
-#[test]
-fn a_step_keeps_the_mappings_it_began_with() {
-    let [inside, go_on, unmapped] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+/// A device whose model holds its first step, until it is told to go on.
+struct Held {
+    device: Arc<LocalDevice<Slow>>,
+    space: IovaSpace,
+    region: Region,
+    inside: Arc<AtomicBool>,
+    go_on: Arc<AtomicBool>,
+    outcome: Arc<Mutex<Vec<Result<(), DmaFault>>>>,
+}
+
+fn hold() -> Held {
+    let [inside, go_on] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     let outcome = Arc::new(Mutex::new(Vec::new()));
     let model =
         Slow { inside: inside.clone(), go_on: go_on.clone(), outcome: outcome.clone(), base: 0x10_0000 };
@@ -184,24 +193,52 @@ fn a_step_keeps_the_mappings_it_began_with() {
     device.config_write(0x04, &0b110u16.to_le_bytes()).unwrap();
     let at = vfio_hal::Iova(0x10_0000);
     let region = Region::alloc_at(&space, HeapMemory::new(1).unwrap(), DmaAccess::Write, at).unwrap();
-    let stepper = device.stepper();
-    let working = stepper.clone();
-    let worker = std::thread::spawn(move || working.step());
+    Held { device, space, region, inside, go_on, outcome }
+}
+
+/// Calls `act` while the model is in its step, and checks that it returns only after that.
+fn acts_after_the_step(
+    stepper: Stepper<Slow>,
+    inside: &AtomicBool,
+    go_on: &AtomicBool,
+    act: impl FnOnce() + Send + 'static,
+) {
+    let worker = std::thread::spawn(move || stepper.step());
     wait_until("the model is in its step", || inside.load(Ordering::SeqCst));
-    let told = unmapped.clone();
+    let done = Arc::new(AtomicBool::new(false));
+    let told = done.clone();
     let driver = std::thread::spawn(move || {
-        drop(region);
+        act();
         told.store(true, Ordering::SeqCst);
     });
     std::thread::sleep(Duration::from_millis(50));
-    assert!(!unmapped.load(Ordering::SeqCst), "the unmap did not wait");
+    assert!(!done.load(Ordering::SeqCst), "it did not wait");
     go_on.store(true, Ordering::SeqCst);
     worker.join().unwrap();
     driver.join().unwrap();
-    assert!(unmapped.load(Ordering::SeqCst));
-    stepper.step();
+}
+
+#[test]
+fn a_step_keeps_the_mappings_it_began_with() {
+    let Held { device, space, region, inside, go_on, outcome } = hold();
+    acts_after_the_step(device.stepper(), &inside, &go_on, || drop(region));
+    device.stepper().step();
     let fault = DmaFault::NotMapped { iova: 0x10_0000, len: 8 };
     assert_eq!(*outcome.lock().unwrap(), [Ok(()), Err(fault)]);
+    assert_eq!(space.stats().leaked_bytes, 0);
+}
+
+#[test]
+fn when_bus_mastering_is_off_nothing_is_under_way() {
+    let held = hold();
+    let Held { device, inside, go_on, outcome, .. } = &held;
+    let driver = device.clone();
+    acts_after_the_step(device.stepper(), inside, go_on, move || {
+        driver.config_write(0x04, &0b010u16.to_le_bytes()).unwrap();
+    });
+    device.stepper().step();
+    let fault = Err(DmaFault::NotBusMaster { iova: 0x10_0000 });
+    assert_eq!(*outcome.lock().unwrap(), [fault, fault], "it was off from the first moment");
 }
 
 #[test]
@@ -211,9 +248,11 @@ fn a_sleeping_model_is_woken_by_a_doorbell() {
     let idle = Idle { spins: 0, yields: 0, sleep: 2 * FOREVER };
     let thread = rig.stepper.spawn(idle).unwrap();
     rig.prepare(rig.src.iova().0, rig.dst.iova().0, 8);
+    wait_until("the model found nothing to do", || rig.device.with_model(|model| model.steps > 0).unwrap());
+    std::thread::sleep(Duration::from_millis(20));
     let mut bell = 0;
     wait_until("the model wakes up", || {
-        // The first may come while it is about to fall asleep.
+        // One that comes while it is about to fall asleep may be missed.
         bell += 1;
         rig.ring(bell);
         std::thread::sleep(Duration::from_millis(1));
