@@ -394,7 +394,7 @@ impl<F: TxFormat> TxRing<F> {
         // Each segment gets its own place on the ring, and so is freed by itself, to its own pool.
         let mut rest = Some(buf);
         while let Some(mut buf) = rest.take() {
-            rest = buf.unlink();
+            rest = buf.unchain();
             word = self.put(&buf, &plan, rest.is_none());
             self.shadow_put(buf.into_raw().as_ptr());
         }

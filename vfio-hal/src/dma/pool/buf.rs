@@ -98,7 +98,6 @@ impl Buf {
         let packet = self.packet_mut();
         packet.head.off -= bytes as u16;
         packet.len += bytes as u32;
-        packet.chain_len = packet.chain_len.wrapping_add(bytes as u32);
         self.data_mut().get_mut(..bytes)
     }
 
@@ -123,7 +122,6 @@ impl Buf {
         let packet = self.packet_mut();
         packet.head.off += bytes as u16;
         packet.len -= bytes as u32;
-        packet.chain_len = packet.chain_len.wrapping_sub(bytes as u32);
         true
     }
 
@@ -140,23 +138,19 @@ impl Buf {
 
     /// Adds `tail` (one or more segments) behind this packet's last segment.
     pub fn chain(&mut self, tail: Buf) {
-        // Fits: a chain is shorter than the pool, whose buffers have less than 2^32 bytes together only by habit, so
-        // saturate.
-        let both = self.packet_len().saturating_add(tail.packet_len());
-        let packet = self.packet_mut();
-        packet.chain_len = u32::try_from(both).unwrap_or(u32::MAX);
-        packet.link(tail);
+        let mut last = self.packet_mut();
+        while last.next.is_some() {
+            match &mut last.next {
+                Some(next) => last = next.packet_mut(),
+                None => return,
+            }
+        }
+        last.head.tx_flags = last.head.tx_flags.union(TxFlags::SEGMENTED);
+        last.next = Some(tail);
     }
 
     /// Takes the segments behind the first off the packet.
     pub fn unchain(&mut self) -> Option<Buf> {
-        let packet = self.packet_mut();
-        packet.head.tx_flags = packet.head.tx_flags.without(TxFlags::SEGMENTED);
-        packet.next.take()
-    }
-
-    /// Takes the next segment off, leaving the packet's length as it is: for a ring, which frees each by itself.
-    pub(crate) fn unlink(&mut self) -> Option<Buf> {
         let packet = self.packet_mut();
         packet.head.tx_flags = packet.head.tx_flags.without(TxFlags::SEGMENTED);
         packet.next.take()
@@ -203,22 +197,6 @@ impl Buf {
     pub fn share(self) -> SharedBuf {
         self.owners.store(1, Ordering::Relaxed);
         SharedBuf(self.into_raw())
-    }
-}
-
-impl Packet {
-    /// Puts `tail` behind the last segment, without touching lengths.
-    pub(crate) fn link(&mut self, tail: Buf) {
-        let mut last = self;
-        // Only the first segment's flags are looked at, but every segment keeps the invariant.
-        while last.next.is_some() {
-            match &mut last.next {
-                Some(next) => last = next.packet_mut(),
-                None => return,
-            }
-        }
-        last.head.tx_flags = last.head.tx_flags.union(TxFlags::SEGMENTED);
-        last.next = Some(tail);
     }
 }
 

@@ -29,8 +29,8 @@ pub struct Packet {
     pub(crate) head: Head,
     pub(crate) rx: RxInfo,
     pub(crate) len: u32,
-    /// All segments together. Only kept where `head.tx_flags` has `SEGMENTED`; else it is `len`.
-    pub(crate) chain_len: u32,
+    /// The bytes of the buffer, headroom included. Fixed for the life of the pool.
+    pub(crate) room: u32,
     // Second cache line.
     pub(crate) lens: HeaderLens,
     pub(crate) mss: u16,
@@ -41,7 +41,6 @@ pub struct Packet {
     pub(crate) user: u64,
     /// Owners of the buffer as `SharedBuf`; 0 while a `Buf` owns it.
     pub(crate) owners: AtomicU32,
-    pub(crate) room: u32,
 }
 
 /// What a receive queue stores into every packet alike: one 8-byte store.
@@ -299,8 +298,11 @@ impl Packet {
     /// Returns the length of the whole packet in bytes, all segments.
     #[inline]
     pub fn packet_len(&self) -> usize {
-        let segmented = self.head.tx_flags.contains(TxFlags::SEGMENTED);
-        if segmented { self.chain_len as usize } else { self.len as usize }
+        match self.next {
+            None => self.len(),
+            // Added up when asked for: a sum that is kept would be wrong in a segment that others were put behind.
+            Some(_) => self.segments().map(Packet::len).sum(),
+        }
     }
 
     /// Returns this segment's data.

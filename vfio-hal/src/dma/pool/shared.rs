@@ -100,7 +100,6 @@ impl Pool {
                 head: Head { off: HEADROOM, port: 0, tx_flags: TxFlags::NONE },
                 rx: RxInfo::default(),
                 len: 0,
-                chain_len: 0,
                 lens: HeaderLens::default(),
                 mss: 0,
                 tx_vlan: 0,
