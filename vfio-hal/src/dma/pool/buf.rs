@@ -219,6 +219,8 @@ impl Drop for Buf {
 }
 
 /// A read-only clone of a packet, counted. The last one returns the buffers to their pool.
+///
+/// With 2^32 - 1 owners, which takes forgotten clones, the packet is given up for good.
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct SharedBuf(NonNull<Packet>);
@@ -252,11 +254,15 @@ impl SharedBuf {
     }
 }
 
+/// The count that is never left: clones can be forgotten, so safe code can reach it. The packet stays out of its
+/// pool for ever then, instead of returning to it under owners that nobody counted.
+const ENDLESS: u32 = u32::MAX;
+
 impl Clone for SharedBuf {
     fn clone(&self) -> SharedBuf {
-        // Relaxed, as in `Arc`: the clone comes from an owner that keeps the packet alive. 2^32 clones would need
-        // more descriptors and memory than a machine has, each being 8 bytes at least.
-        self.owners.fetch_add(1, Ordering::Relaxed);
+        // Relaxed, as in `Arc`: the clone comes from an owner that keeps the packet alive. An error is `ENDLESS`.
+        let _ =
+            self.owners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owners| owners.checked_add(1));
         SharedBuf(self.0)
     }
 }
@@ -272,10 +278,36 @@ impl Deref for SharedBuf {
 
 impl Drop for SharedBuf {
     fn drop(&mut self) {
+        let fewer = |owners| if owners == ENDLESS { None } else { Some(owners - 1) };
         // AcqRel: reads by this owner happen before the release, and the last owner sees them all.
-        if self.owners.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.owners.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fewer) == Ok(1) {
             // SAFETY: the last count is gone, so nobody uses the packet after.
             unsafe { shared::free_chain(self.0) }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::dma::memory::HeapMemory;
+    use crate::dma::pool::Pool;
+    use crate::dma::{DmaAccess, IovaSpace, Region};
+
+    #[test]
+    fn a_count_that_reached_its_end_keeps_the_packet_out_of_the_pool() {
+        let memory = HeapMemory::new(4096).unwrap();
+        let region = Region::alloc(&IovaSpace::new(), memory, DmaAccess::ReadWrite).unwrap();
+        let pool = Pool::new(region, 1, 64).unwrap();
+        let shared = pool.alloc().unwrap().share();
+        // What forgetting 2^32 - 3 clones leads to, and what takes minutes.
+        shared.owners.store(ENDLESS - 2, Ordering::Relaxed);
+        let clones: Vec<_> = (0..5).map(|_| shared.clone()).collect();
+        assert_eq!(shared.owners.load(Ordering::Relaxed), ENDLESS);
+        drop(clones);
+        assert_eq!(shared.owners.load(Ordering::Relaxed), ENDLESS);
+        let shared = shared.try_unshare().unwrap_err();
+        drop(shared);
+        assert!(pool.alloc().is_none());
     }
 }
