@@ -19,6 +19,9 @@ use super::{DmaAccess, DmaError, Memory, Quiesced};
 use crate::addr::{Iova, IovaRange, SpaceId};
 use crate::device::Device;
 
+mod addresses;
+mod limits;
+mod live;
 mod state;
 
 use state::State;

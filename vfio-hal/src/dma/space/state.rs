@@ -1,19 +1,18 @@
 //! What an [`IovaSpace`](super::IovaSpace) knows, under its lock.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
+use super::addresses::Addresses;
+use super::limits::{check_pages, granule, physical_run, usable};
+use super::live::Live;
 use super::{RegionInfo, RegionOptions, SpaceOptions, SpaceStats};
 use crate::addr::{Iova, IovaRange};
-use crate::device::{Device, DeviceError};
-use crate::dma::iova::IovaAllocator;
-use crate::dma::{Addressing, Dma, DmaCaps, DmaError, DmaMapping, Memory, Quiesced, Unmapped};
-
-/// How many freed addresses are kept out of use for a while, see [`State::resting`].
-const RESTING: usize = 1024;
+use crate::device::Device;
+use crate::dma::{Addressing, Dma, DmaCaps, DmaError, Memory, Quiesced, Unmapped};
 
 pub(super) struct State {
     options: SpaceOptions,
@@ -22,10 +21,7 @@ pub(super) struct State {
     live: BTreeMap<u64, Live>,
     /// The first process address of each live region, to its first IOVA.
     by_address: BTreeMap<usize, u64>,
-    iovas: IovaAllocator,
-    /// Ranges that are unmapped and free, but whose numbers some device may still hold in a register or a stale
-    /// descriptor: reused last, so that such a device faults instead of writing into somebody else's memory.
-    resting: VecDeque<Iova>,
+    addresses: Addresses,
     /// The devices see physical addresses; `None` until the first device or region decides.
     physical: Option<bool>,
     closed: bool,
@@ -44,39 +40,6 @@ pub(super) struct Refused {
     _memory: Option<Box<dyn Memory>>,
 }
 
-struct Live {
-    memory: Box<dyn Memory>,
-    options: RegionOptions,
-    /// A device was detached that may still reach the memory.
-    held: bool,
-}
-
-impl Live {
-    fn len(&self) -> u64 {
-        self.memory.len() as u64
-    }
-
-    fn mapping(&self, iova: Iova) -> DmaMapping<'_> {
-        let (ptr, access) = (self.memory.ptr(), self.options.access);
-        // SAFETY: `Memory` promises `len` bytes at `ptr` until it is dropped, or for ever if it is leaked, and
-        // `State::unmap` drops it only after every device that got the mapping answered `Fenced`, or answered
-        // `Unfenced` and cannot know the address or was seen to stop. Until then the memory is only accessed
-        // atomically, or by the owner of a buffer.
-        unsafe { DmaMapping::new(iova, ptr, self.len(), access, self.memory.backing()) }
-    }
-
-    fn info(&self, iova: Iova) -> RegionInfo {
-        RegionInfo {
-            name: self.options.name,
-            iova,
-            address: self.memory.ptr().as_ptr().addr(),
-            len: self.len(),
-            page_size: self.memory.page_size(),
-            access: self.options.access,
-        }
-    }
-}
-
 impl State {
     pub(super) fn new(options: SpaceOptions) -> State {
         State {
@@ -84,8 +47,7 @@ impl State {
             devices: Vec::new(),
             live: BTreeMap::new(),
             by_address: BTreeMap::new(),
-            iovas: IovaAllocator::new(&[options.limit]),
-            resting: VecDeque::new(),
+            addresses: Addresses::new(options.base, options.limit),
             physical: None,
             closed: false,
             leaked_regions: 0,
@@ -111,9 +73,8 @@ impl State {
             return Err(DmaError::MixedAddressing);
         }
         self.check_joining(dma, &caps)?;
-        self.wake();
         let all = self.devices.iter().map(|attached| &attached.caps).chain([&caps]);
-        self.iovas.set_usable(&usable(self.options.limit, all))?;
+        self.addresses.set_usable(&usable(self.options.limit, all))?;
         if let Err(error) = self.replay(dma) {
             self.find_usable();
             return Err(error);
@@ -267,7 +228,7 @@ impl State {
             self.leak(iova, live);
             return None;
         }
-        let _ = self.iovas.release(iova);
+        self.addresses.give_back(iova);
         Some(live.memory)
     }
 
@@ -313,22 +274,14 @@ impl State {
         };
         let Some(iova) = fixed else {
             let align = align.max(page);
-            return match self.iovas.allocate(len, align, self.options.base, None) {
-                Err(DmaError::IovaExhausted { .. }) if !self.resting.is_empty() => {
-                    self.wake();
-                    self.iovas.allocate(len, align, self.options.base, None)
-                }
-                other => other,
-            };
+            return self.addresses.take(len, align);
         };
         let granule = self.granule();
         if !iova.0.is_multiple_of(align.max(granule)) {
             return Err(DmaError::Unaligned { address: iova.0, page: align.max(granule) });
         }
         let range = IovaRange::new(iova, len).ok_or(DmaError::IovaExhausted { len, align })?;
-        // The caller insists, so nothing rests.
-        self.wake();
-        self.iovas.allocate_at(range, None)?;
+        self.addresses.take_at(range)?;
         Ok(iova)
     }
 
@@ -369,7 +322,11 @@ impl State {
             self.leak(iova, live);
             (None, len)
         } else {
-            self.give_back(iova, exposed && proof.is_none());
+            if exposed && proof.is_none() {
+                self.addresses.rest(iova);
+            } else {
+                self.addresses.give_back(iova);
+            }
             (Some(live.memory), 0)
         };
         self.forget_kind();
@@ -377,37 +334,16 @@ impl State {
     }
 
     fn leak(&mut self, iova: Iova, live: Live) {
-        // A range that was taken is known to the allocator, so this cannot fail.
-        let _ = self.iovas.retire(iova);
+        self.addresses.retire(iova);
         self.leaked_regions += 1;
         self.leaked_bytes += live.len();
         mem::forget(live.memory);
     }
 
-    fn give_back(&mut self, iova: Iova, rest: bool) {
-        if !rest {
-            let _ = self.iovas.release(iova);
-            return;
-        }
-        self.resting.push_back(iova);
-        if self.resting.len() > RESTING
-            && let Some(oldest) = self.resting.pop_front()
-        {
-            let _ = self.iovas.release(oldest);
-        }
-    }
-
-    /// Gives resting addresses back for use.
-    fn wake(&mut self) {
-        for iova in self.resting.drain(..) {
-            let _ = self.iovas.release(iova);
-        }
-    }
-
     fn find_usable(&mut self) {
         let caps = self.devices.iter().map(|attached| &attached.caps);
         // Fewer devices allow more, so everything taken still fits.
-        let _ = self.iovas.set_usable(&usable(self.options.limit, caps));
+        let _ = self.addresses.set_usable(&usable(self.options.limit, caps));
     }
 
     /// An empty space may become of the other kind.
@@ -430,7 +366,7 @@ impl State {
     }
 
     pub(super) fn usable(&self) -> Vec<IovaRange> {
-        self.iovas.usable().to_vec()
+        self.addresses.usable().to_vec()
     }
 
     pub(super) fn stats(&self) -> SpaceStats {
@@ -464,52 +400,4 @@ impl State {
         let live = self.live.get(&iova)?;
         (address - first < live.memory.len()).then(|| live.info(Iova(iova)))
     }
-}
-
-/// Returns the smallest page a mapper takes.
-fn granule(caps: &DmaCaps) -> Result<u64, DmaError> {
-    match caps.page_sizes {
-        0 => Err(DeviceError::Unsupported { what: "page size for DMA mappings" }.into()),
-        sizes => Ok(1 << sizes.trailing_zeros()),
-    }
-}
-
-/// Checks that memory consists of whole pages of `granule`.
-fn check_pages(memory: &dyn Memory, granule: u64) -> Result<(), DmaError> {
-    let (address, len) = (memory.ptr().as_ptr().addr() as u64, memory.len() as u64);
-    if !len.is_multiple_of(granule) {
-        return Err(DmaError::Length { len, page: granule });
-    }
-    if !address.is_multiple_of(granule) {
-        return Err(DmaError::Unaligned { address, page: granule });
-    }
-    Ok(())
-}
-
-/// Returns where `memory` is physically. It is asked page by page, and must be one run.
-fn physical_run(dma: &dyn Dma, memory: &dyn Memory) -> Result<Iova, DmaError> {
-    let (ptr, page) = (memory.ptr(), memory.page_size());
-    let none = DmaError::NoPhysical { ptr: ptr.as_ptr().addr() as u64 };
-    let mut start = None;
-    for offset in (0..memory.len()).step_by(page as usize) {
-        // SAFETY: inside of the memory, whose length is a multiple of the page size.
-        let at = unsafe { ptr.add(offset) };
-        let here = dma.physical(at, page).ok_or(none)?;
-        let first = here.0.checked_sub(offset as u64).ok_or(none)?;
-        if *start.get_or_insert(first) != first {
-            return Err(none);
-        }
-    }
-    start.map(Iova).ok_or(none)
-}
-
-/// Returns what `limit` and all mappers allow.
-fn usable<'a>(limit: IovaRange, all: impl Iterator<Item = &'a DmaCaps>) -> Vec<IovaRange> {
-    all.fold(Vec::from([limit]), |usable, caps| match &caps.addressing {
-        Addressing::Physical => usable,
-        Addressing::Translated(ranges) => usable
-            .iter()
-            .flat_map(|range| ranges.iter().filter_map(|other| range.intersection(*other)))
-            .collect(),
-    })
 }
