@@ -18,6 +18,7 @@ use vfio_hal::{Clock, Device};
 use crate::config::{Config, MAX_QUEUES, buffer_kib, max_rss_queues};
 use crate::filter::Filters;
 use crate::hw::{Chip, Hw, MODELS, Model, VENDOR};
+use crate::inspect::Inspect;
 use crate::regs::{RDT, Regs, TDT};
 use crate::rss::Rss;
 use crate::running::Running;
@@ -89,6 +90,11 @@ impl Probed {
     /// Returns the permanent MAC address.
     pub fn mac(&self) -> MacAddr {
         self.mac
+    }
+
+    /// Returns a look at the card: versions, memory dumps, its module.
+    pub fn inspect(&mut self) -> Inspect<'_> {
+        Inspect::new(&mut self.hw)
     }
 
     /// Makes rings in `space` and sets the port up to receive into buffers of `pool`. The device must be attached to the
@@ -244,6 +250,7 @@ impl Configured {
     /// Sets up everything but queues, on a device that was just reset.
     pub(crate) fn prepare(&mut self) -> Result<(), PortError> {
         let (hw, setup) = (&mut self.hw, &mut self.setup);
+        crate::flow_control::advertise(hw, setup.config.flow_control)?;
         crate::link::setup(hw, &setup.config.link)?;
         crate::stats::clear(hw)?;
         crate::filter::clear_all(hw)?;

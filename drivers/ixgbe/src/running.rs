@@ -11,6 +11,7 @@ use vfio_hal::pmd::{
 };
 
 use crate::hw::Hw;
+use crate::inspect::Inspect;
 use crate::interrupt::{self, Vector};
 use crate::port::{Configured, Failed, PortKey, Setup, Started, release};
 use crate::rss::RssConfig;
@@ -25,6 +26,8 @@ pub struct Running {
     key: PortKey,
     /// How many receive and transmit queues there are.
     queues: (u32, u32),
+    /// The link was up when somebody asked last.
+    link_up: bool,
 }
 
 impl core::fmt::Debug for Running {
@@ -35,7 +38,7 @@ impl core::fmt::Debug for Running {
 
 impl Running {
     pub(crate) fn new(hw: Hw, setup: Setup, key: PortKey, queues: (u32, u32)) -> Running {
-        Running { hw, setup, key, queues }
+        Running { hw, setup, key, queues, link_up: false }
     }
 
     /// Returns what the port is.
@@ -45,12 +48,39 @@ impl Running {
 
     /// Returns the state of the link.
     pub fn link(&mut self) -> Result<LinkStatus, PortError> {
-        link::status(&self.hw)
+        let status = link::status(&self.hw)?;
+        self.follow(status)
     }
 
     /// Waits for the link to come up, at most `limit`; returns its state then.
     pub fn wait_for_link(&mut self, limit: Duration) -> Result<LinkStatus, PortError> {
-        link::wait(&self.hw, limit)
+        let status = link::wait(&self.hw, limit)?;
+        self.follow(status)
+    }
+
+    /// A link that came up may have negotiated flow control.
+    fn follow(&mut self, status: LinkStatus) -> Result<LinkStatus, PortError> {
+        let came_up = status.up && !self.link_up;
+        self.link_up = status.up;
+        if came_up {
+            flow_control::apply(&mut self.hw, self.setup.config.flow_control, self.setup.config.mtu)?;
+        }
+        Ok(status)
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Hw, &mut Setup) {
+        (&mut self.hw, &mut self.setup)
+    }
+
+    /// Reacts to the link interrupt, and returns the link's state then. A module that was changed is set up again, which
+    /// may take two seconds.
+    pub fn service_link(&mut self) -> Result<LinkStatus, PortError> {
+        link::service(&mut self.hw, &self.setup.config.link)
+    }
+
+    /// Returns a look at the card: versions, memory dumps, its module.
+    pub fn inspect(&mut self) -> Inspect<'_> {
+        Inspect::new(&mut self.hw)
     }
 
     /// Returns the basic statistics since they were reset. The device's counters clear when read, so this value is their only

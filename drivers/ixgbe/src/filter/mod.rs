@@ -7,7 +7,7 @@
 //! reset. Its parts are [`Addresses`] (RAL, RAH, MPSAR), [`Groups`] (MTA) and [`Vlan`] (VFTA, VLNCTRL).
 //! [`clear_all`] empties the tables that a reset leaves as they were.
 //!
-//! Neighbours: [`port`](crate::port) applies all of it while receive is off; [`Running`](crate::port::Running) changes
+//! Neighbours: [`port`](crate::port) applies all of it while receive is off; [`Running`](crate::Running) changes
 //! single things while packets flow. Where a packet goes once it is in is [`rss`](crate::rss)'s business.
 
 mod mac;
@@ -20,6 +20,7 @@ use vfio_hal::DeviceError;
 use vfio_hal::pmd::{MacAddr, PortError};
 use vfio_hal::regs::{Register, Writable};
 
+use crate::Configured;
 use crate::hw::Hw;
 use crate::regs::{
     ETQF, ETQS, FCTRL, FTQF, Ixgbe, MPSAR, MTA, PFUTA, PFVLVF, PFVLVFB, RAH, RAL, SYNQF, VFTA,
@@ -105,10 +106,7 @@ impl Filters {
         self.vlan.set(hw, id, on)
     }
 
-    /// Says that every packet carries an outer tag of this EtherType around the VLAN tag (QinQ), or that none does.
-    /// Takes effect when the port starts: the device allows the change only while both directions stand still
-    /// (8.2.3.1.3).
-    pub(crate) fn set_outer_tag(&mut self, ethertype: Option<u16>) -> Result<(), PortError> {
+    fn set_outer_tag(&mut self, ethertype: Option<u16>) -> Result<(), PortError> {
         self.vlan.set_outer(ethertype)
     }
 
@@ -124,6 +122,16 @@ impl Filters {
         });
         self.vlan.write_control(hw, self.promiscuous);
         Ok(hw.check()?)
+    }
+}
+
+impl Configured {
+    /// Says that every packet carries an outer tag of this EtherType around the VLAN tag (QinQ), or that none does. The
+    /// VLAN filter and the queues' stripping mean the inner tag then.
+    ///
+    /// A port that runs cannot be told: the device allows the change only while both directions stand still (8.2.3.1.3).
+    pub fn set_outer_tag(&mut self, ethertype: Option<u16>) -> Result<(), PortError> {
+        self.parts().1.filters.set_outer_tag(ethertype)
     }
 }
 

@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use vfio_hal::DeviceError;
 use vfio_hal::pmd::PortError;
 
+use crate::Running;
 use crate::hw::{Hw, Model};
 use crate::regs::{MRQC, RSSRK, RXCSUM, RXCTRL};
 pub use config::{Redirection, RssConfig, RssKey};
@@ -89,7 +90,7 @@ impl Rss {
     }
 
     /// Changes entries of the redirection table from `first` on, while packets flow.
-    pub(crate) fn update_table(&mut self, hw: &mut Hw, first: u16, queues: &[u16]) -> Result<(), PortError> {
+    fn update_table(&mut self, hw: &mut Hw, first: u16, queues: &[u16]) -> Result<(), PortError> {
         let off = PortError::Invalid {
             what: "the port has no RSS: its configuration must say so before it starts",
         };
@@ -99,24 +100,43 @@ impl Rss {
     }
 }
 
+impl Running {
+    /// Returns the hash types that the device works with, as it says itself; none if RSS is off.
+    pub fn rss_types(&mut self) -> Result<HashTypes, PortError> {
+        Ok(granted(self.parts().0)?)
+    }
+
+    /// Returns the RSS key that the device works with, as it says itself.
+    pub fn rss_key(&mut self) -> Result<RssKey, PortError> {
+        Ok(key(self.parts().0)?)
+    }
+
+    /// Returns the redirection table that the device works with, as it says itself: a queue for each entry.
+    pub fn rss_table(&mut self) -> Result<Vec<u16>, PortError> {
+        Ok(table::read(self.parts().0)?)
+    }
+
+    /// Changes entries of the redirection table from `first` on, all or none, while packets flow. Packets of a flow that
+    /// changes its queue may overtake each other.
+    pub fn update_rss_table(&mut self, first: u16, queues: &[u16]) -> Result<(), PortError> {
+        let (hw, setup) = self.parts();
+        setup.rss.update_table(hw, first, queues)
+    }
+}
+
 /// Returns the hash types that the device works with, none if RSS is off.
-pub(crate) fn granted(hw: &Hw) -> Result<HashTypes, DeviceError> {
+fn granted(hw: &Hw) -> Result<HashTypes, DeviceError> {
     let mrqc = hw.regs.read::<MRQC>();
     hw.check()?;
     Ok(if mrqc.mrqe() == RSS_ALONE { HashTypes::enabled(mrqc) } else { HashTypes::NONE })
 }
 
 /// Returns the key that the device works with.
-pub(crate) fn key(hw: &Hw) -> Result<RssKey, DeviceError> {
+fn key(hw: &Hw) -> Result<RssKey, DeviceError> {
     let mut key = [0; 40];
     for (index, bytes) in key.chunks_exact_mut(4).enumerate() {
         bytes.copy_from_slice(&hw.regs.at::<RSSRK>(index)?.read().bits().to_le_bytes());
     }
     hw.check()?;
     Ok(RssKey(key))
-}
-
-/// Returns the redirection table that the device works with: a queue for each entry.
-pub(crate) fn table(hw: &Hw) -> Result<Vec<u16>, DeviceError> {
-    table::read(hw)
 }

@@ -124,7 +124,7 @@ fn an_even_table_goes_through_the_queues_in_turn() {
         let (mut hw, _) = bench(id);
         rss(&hw, &RssConfig::default(), queues).unwrap().apply(&mut hw).unwrap();
         let expected: Vec<u16> = (0..queues).cycle().take(len).collect();
-        assert_eq!(table(&hw), Ok(expected));
+        assert_eq!(table::read(&hw), Ok(expected));
     }
 }
 
@@ -144,7 +144,7 @@ fn a_table_has_the_device_s_length_and_names_queues_of_the_port() {
     let expected = PortError::OutOfRange { what, value: 4, min: 0, max: 3 };
     assert_eq!(rss(&hw, &config(entries.clone()), 4).err(), Some(expected));
     rss(&hw, &config(entries.clone()), 5).unwrap().apply(&mut hw).unwrap();
-    assert_eq!(table(&hw), Ok(entries));
+    assert_eq!(table::read(&hw), Ok(entries));
     assert_eq!(device.registers().registers().get::<RETA>(31).bits(), 0x0401_0101);
 }
 
@@ -155,7 +155,7 @@ fn the_table_changes_while_packets_flow_all_or_nothing() {
     spread.apply(&mut hw).unwrap();
     device.registers().registers().set(0, RXCTRL::default().with_rxen(true));
     spread.update_table(&mut hw, 126, &[7, 7, 7]).unwrap();
-    let changed = table(&hw).unwrap();
+    let changed = table::read(&hw).unwrap();
     assert_eq!(changed[124..132], [4, 5, 7, 7, 7, 1, 2, 3]);
     device.registers().take_log();
     assert!(matches!(
@@ -166,7 +166,7 @@ fn the_table_changes_while_packets_flow_all_or_nothing() {
     assert!(matches!(spread.update_table(&mut hw, 0, &[1, 8]), Err(PortError::OutOfRange { value: 8, .. })));
     assert!(device.registers().log().is_empty());
     spread.apply(&mut hw).unwrap();
-    assert_eq!(table(&hw).unwrap(), changed, "and is there again after a reset");
+    assert_eq!(table::read(&hw).unwrap(), changed, "and is there again after a reset");
     let mut off = Rss::new(hw.model, None, 8).unwrap();
     assert!(matches!(off.update_table(&mut hw, 0, &[1]), Err(PortError::Invalid { .. })));
 }
@@ -199,7 +199,7 @@ fn a_device_that_goes_is_an_error() {
         let spread = rss(&hw, &RssConfig::default(), 2).unwrap();
         device.registers().die_after(after);
         assert_eq!(spread.apply(&mut hw), Err(DeviceError::Lost.into()), "after {after} accesses");
-        assert_eq!((granted(&hw), key(&hw), table(&hw)), (lost(), lost(), lost()));
+        assert_eq!((granted(&hw), key(&hw), table::read(&hw)), (lost(), lost(), lost()));
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`Hw`]. Nothing else in the driver may read them. They do not wrap but stay at their highest value, and are too
 //! small to be left alone: at 10 Gb/s the byte counters, of 36 bits, are full after 55 seconds, and the packet counters,
 //! of 32 bits, after 4 minutes and 48 seconds. Who wants exact numbers asks for them every 50 seconds or more often;
-//! [`Stats::stuck`] tells whether somebody did not.
+//! [`Running::full_counters`] tells whether somebody did not.
 //!
 //! Key types: [`Stats`]. Its parts are `counters` (what the device counts), `queues` (which of its 16 counters a queue
 //! has, and what the rings count), `xstats` (the names).
@@ -27,6 +27,7 @@ use alloc::vec::Vec;
 use vfio_hal::pmd::{PortError, PortStats};
 use vfio_hal::ring::{RxStats, TxStats};
 
+use crate::Running;
 use crate::hw::{Chip, Hw};
 use counters::{Counters, FCS};
 use queues::{Rings, own_counter};
@@ -94,8 +95,8 @@ impl Stats {
         Ok(())
     }
 
-    /// Returns how often a counter was found full.
-    pub(crate) fn stuck(&self) -> u64 {
+    /// Returns how often a counter was found full since the statistics were reset.
+    fn stuck(&self) -> u64 {
         self.device.stuck
     }
 
@@ -172,6 +173,14 @@ impl Stats {
             each(name.set(format_args!("tx_q{queue}_packets")), packets);
             each(name.set(format_args!("tx_q{queue}_bytes")), bytes);
         }
+    }
+}
+
+impl Running {
+    /// Returns how often a counter of the device was found full since the statistics were reset. Anything but 0 says that
+    /// they were not asked for often enough, and are too low.
+    pub fn full_counters(&mut self) -> u64 {
+        self.parts().1.stats.stuck()
     }
 }
 
