@@ -88,21 +88,25 @@ impl FileMemory {
             return FileMemory::map(request, page, Kind::Memfd, anonymous_file(page)?);
         }
         let mut failure = None;
-        if allowed(Kind::HugeMemfd) {
-            let result =
-                anonymous_file(page).and_then(|fd| FileMemory::map(request, page, Kind::HugeMemfd, fd));
-            match result {
-                Err(first) if !matches!(first, Failure::Final(_)) => failure = Some(first),
-                other => return other,
+        // Returns what ends the search: memory, or a failure that no other file would help against.
+        let mut attempt = |kind, file: Result<OwnedFd, Failure>| match file
+            .and_then(|fd| FileMemory::map(request, page, kind, fd))
+        {
+            Err(next) if !matches!(next, Failure::Final(_)) => {
+                failure.get_or_insert(next);
+                None
             }
+            end => Some(end),
+        };
+        if allowed(Kind::HugeMemfd)
+            && let Some(end) = attempt(Kind::HugeMemfd, anonymous_file(page))
+        {
+            return end;
         }
         if allowed(Kind::Hugetlbfs) {
             for (path, _) in hugetlbfs_mounts().into_iter().filter(|(_, size)| *size == page) {
-                let result =
-                    file_in(&path).and_then(|fd| FileMemory::map(request, page, Kind::Hugetlbfs, fd));
-                match result {
-                    Err(next) if !matches!(next, Failure::Final(_)) => drop(failure.get_or_insert(next)),
-                    other => return other,
+                if let Some(end) = attempt(Kind::Hugetlbfs, file_in(&path)) {
+                    return end;
                 }
             }
         }

@@ -17,7 +17,9 @@ type Make = dyn Fn(usize) -> Result<Box<dyn Memory>, DmaError> + Send + Sync;
 
 impl MemorySource {
     /// Takes memory from `make`, which is given the bytes needed.
-    pub fn new(make: impl Fn(usize) -> Result<Box<dyn Memory>, DmaError> + Send + Sync + 'static) -> MemorySource {
+    pub fn new(
+        make: impl Fn(usize) -> Result<Box<dyn Memory>, DmaError> + Send + Sync + 'static,
+    ) -> MemorySource {
         MemorySource(Arc::new(make))
     }
 
