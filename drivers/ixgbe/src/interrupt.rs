@@ -10,7 +10,8 @@ use vfio_hal::pmd::PortError;
 use vfio_hal::{Device, DeviceError};
 
 use crate::hw::Hw;
-use crate::regs::{EIAC, EIAM, EIAM_EX, EIMC_EX, EIMS, EIMS_EX, EITR, GPIE, IVAR, IVAR_MISC, View};
+use crate::link::Events;
+use crate::regs::{EIAC, EIAM, EIAM_EX, EIMC_EX, EIMS_EX, EITR, GPIE, IVAR, IVAR_MISC, View};
 
 /// An MSI-X vector, 0 to 63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,8 @@ impl Vector {
 
 /// Chooses MSI-X with automatic masking, and which vector each of `queues` receive queues fires. All stay masked.
 pub(crate) fn setup(hw: &mut Hw, queues: u16) -> Result<(), PortError> {
-    hw.regs.write(GPIE::default().with_multiple_msix(true).with_pba_support(true).with_ocd(true).with_eiame(true));
+    let gpie = GPIE::default().with_multiple_msix(true).with_pba_support(true).with_ocd(true).with_eiame(true);
+    hw.regs.write(Events::pins(hw.model, gpie));
     // Queue causes clear and mask themselves when their message is sent.
     hw.regs.write(EIAC::default().with_rtx_queue(0xffff));
     hw.regs.write(EIAM::default().with_causes(0xffff));
@@ -79,7 +81,7 @@ pub(crate) fn route(device: &dyn Device, vector: Vector, sink: Option<Arc<dyn Ir
 
 /// Unmasks link changes, which fire vector 0.
 pub(crate) fn unmask_link(hw: &Hw, on: bool) {
-    let causes = EIMS::default().with_lsc(true).with_gpi_sdp1(true).with_gpi_sdp2(true);
+    let causes = Events::causes(hw.model);
     if on {
         hw.regs.write(causes);
     } else {

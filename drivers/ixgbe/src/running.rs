@@ -75,7 +75,8 @@ impl Running {
     /// Reacts to the link interrupt, and returns the link's state then. A module that was changed is set up again, which
     /// may take two seconds.
     pub fn service_link(&mut self) -> Result<LinkStatus, PortError> {
-        link::service(&mut self.hw, &self.setup.config.link)
+        let status = link::service(&mut self.hw, &self.setup.config.link)?;
+        self.follow(status)
     }
 
     /// Returns a look at the card: versions, memory dumps, its module.

@@ -146,7 +146,7 @@ impl<'a> Guard<'a> {
             Ok(_) => {}
             Err(error @ DeviceError::Timeout { .. }) => {
                 // Its holder died with it. Clear it and look once more.
-                hw.regs.write(SWSM::default());
+                hw.regs.write(hw.regs.read::<SWSM>().with_smbi(false).with_swesmbi(false));
                 hw.clock.wait(GUARD_STEP);
                 let swsm = hw.regs.read::<SWSM>();
                 hw.check()?;
@@ -182,3 +182,6 @@ impl Drop for Guard<'_> {
         regs.write(regs.read::<SWSM>().with_swesmbi(false).with_smbi(false));
     }
 }
+
+#[cfg(test)]
+mod tests;

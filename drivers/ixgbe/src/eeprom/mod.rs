@@ -173,3 +173,6 @@ impl<'a> Nvm<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ pub(crate) fn disable(hw: &mut Hw) -> Result<(), DeviceError> {
 }
 
 /// Switches the laser on.
-pub(super) fn enable(hw: &mut Hw) -> Result<(), DeviceError> {
+pub(crate) fn enable(hw: &mut Hw) -> Result<(), DeviceError> {
     if is_ours(hw)? && hw.regs.read::<ESDP>().sdp3() {
         hw.regs.modify(|esdp: ESDP| esdp.with_sdp3(false));
         flush(hw);

@@ -21,12 +21,12 @@ use vfio_hal::DeviceError;
 use vfio_hal::pmd::{LinkStatus, PortError};
 
 use crate::hw::{Chip, Hw, Media};
-use crate::regs::{AUTOC, ESDP, LINKS, MMNGC};
+use crate::regs::{AUTOC, EICR, ESDP, LINKS, MMNGC};
 use crate::{eeprom, phy};
 
 pub use config::{LinkConfig, Speeds};
 pub(crate) use event::Events;
-pub(crate) use laser::{disable as disable_laser, flap as flap_laser};
+pub(crate) use laser::{disable as disable_laser, enable as enable_laser, flap as flap_laser};
 
 /// Sets the link up and starts it. The device must have been reset since it was last set up, or a backplane knows no
 /// more than what it last advertised.
@@ -49,6 +49,20 @@ pub(crate) fn setup(hw: &mut Hw, config: &LinkConfig) -> Result<(), PortError> {
         Media::Backplane => backplane::setup(hw, config),
         Media::Copper => copper::setup(hw, config),
     }
+}
+
+/// Reacts to the interrupt that speaks of the link, and returns the link's state then. A module that was changed, or
+/// a module of two speeds without a signal, is [set up](setup) again, with the time that this takes.
+///
+/// The causes are taken by this; those of queues stay if GPIE.ocd is set.
+pub(crate) fn service(hw: &mut Hw, config: &LinkConfig) -> Result<LinkStatus, PortError> {
+    let events = Events::of(hw.model, hw.regs.take::<EICR>());
+    let state = status(hw)?;
+    if events.module || events.signal && !state.up {
+        setup(hw, config)?;
+        return status(hw);
+    }
+    Ok(state)
 }
 
 /// Returns the state of the link.
@@ -115,3 +129,6 @@ fn is_vetoed(hw: &Hw) -> Result<bool, DeviceError> {
 fn flush(hw: &Hw) {
     let _ = hw.regs.read::<crate::regs::STATUS>();
 }
+
+#[cfg(test)]
+mod tests;

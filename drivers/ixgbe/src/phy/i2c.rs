@@ -115,9 +115,10 @@ impl<'a> Bus<'a> {
     }
 
     fn start(&mut self) -> Result<(), BusError> {
-        self.release_data()?;
+        self.data(true);
         self.clock_up()?;
         self.wait(micros::START_SETUP);
+        self.expect_data_free()?;
         self.data(false);
         self.wait(micros::START_HOLD);
         self.clock_down();
@@ -135,9 +136,10 @@ impl<'a> Bus<'a> {
 
     fn send(&mut self, byte: u8) -> Result<(), BusError> {
         for bit in (0..8).rev() {
-            match byte >> bit & 1 {
-                0 => self.data(false),
-                _ => self.release_data()?,
+            let level = byte >> bit & 1 == 1;
+            self.data(level);
+            if level {
+                self.expect_data_free()?;
             }
             self.clock_up()?;
             self.wait(micros::HIGH);
@@ -193,9 +195,8 @@ impl<'a> Bus<'a> {
         self.drive(self.pins.with_data_out(level), micros::DATA_SETUP);
     }
 
-    /// Lets go of the data line where nobody else may hold it.
-    fn release_data(&mut self) -> Result<(), BusError> {
-        self.data(true);
+    /// Checks that nobody else holds the data line, where it is ours.
+    fn expect_data_free(&self) -> Result<(), BusError> {
         if self.hw.regs.read::<I2CCTL>().data_in() { Ok(()) } else { Err(BusError::DataStuck) }
     }
 

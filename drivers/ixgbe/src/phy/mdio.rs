@@ -38,17 +38,17 @@ pub(crate) struct Phy<'a> {
     address: u32,
 }
 
-/// What auto-negotiation has come to.
+/// What a copper PHY's auto-negotiation has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Negotiation {
+pub struct Negotiation {
     /// It is over.
-    pub(crate) complete: bool,
+    pub complete: bool,
     /// The PHY has a link.
-    pub(crate) link: bool,
+    pub link: bool,
     /// In Mbit/s, 0 without a link.
-    pub(crate) speed_mbps: u32,
+    pub speed_mbps: u32,
     /// Both ways at once.
-    pub(crate) full_duplex: bool,
+    pub full_duplex: bool,
 }
 
 impl<'a> Phy<'a> {

@@ -9,6 +9,8 @@
 
 mod i2c;
 pub(crate) mod mdio;
+#[cfg(test)]
+pub(crate) mod peer;
 mod sfp;
 
 use alloc::vec;
@@ -184,3 +186,6 @@ impl From<BusError> for PortError {
         PortError::Module { reason }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,7 +185,7 @@ impl fmt::Debug for Identification {
     }
 }
 
-/// A text that a module says, padded with spaces. `Display` shows it without them, and with `?` for what is not
+/// A text that a module says. `Display` shows it without its padding, and with `?` for what is not
 /// printable ASCII.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text<'a>(&'a [u8]);
@@ -193,7 +193,12 @@ pub struct Text<'a>(&'a [u8]);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
-        for &byte in self.0.trim_ascii() {
+        // Some pad with zeros instead.
+        let mut text = self.0;
+        while let [rest @ .., 0 | b' '] = text {
+            text = rest;
+        }
+        for &byte in text {
             f.write_char(if byte.is_ascii_graphic() || byte == b' ' { byte.into() } else { '?' })?;
         }
         Ok(())
