@@ -213,6 +213,23 @@ fn pauses_stop_the_sender_and_lose_nothing() {
 }
 
 #[test]
+fn a_pause_also_stops_what_was_accepted_before() {
+    let sink = Sink::counting();
+    let received = sink.verdict();
+    let mut config = ImpairConfig { hold: 10, ..Default::default() };
+    config.tx.reorder = chance(1.0);
+    let mut cable = Impair::new(sink, &config);
+    assert_eq!(cable.transmit(b"held back", 0).unwrap(), Sent::Accepted);
+    cable.pause_switch().set(true);
+    let mut frame = Vec::new();
+    assert!(!cable.receive(&mut frame, 1_000).unwrap());
+    assert_eq!(received.get().frames, 0);
+    cable.pause_switch().set(false);
+    assert!(!cable.receive(&mut frame, 1_000).unwrap());
+    assert_eq!(received.get().frames, 1);
+}
+
+#[test]
 fn a_switch_pauses_from_another_thread() {
     let sink = Sink::counting();
     let received = sink.verdict();

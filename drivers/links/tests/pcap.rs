@@ -16,7 +16,7 @@ use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
 use pcap_file::{DataLink, Endianness, TsResolution};
 use pmd_links::{
     CaptureFormat, Epoch, Link, LinkError, LinkStatus, Loopback, PcapError, PcapSink, PcapSource, Replay,
-    Sent, Tee,
+    Sent, Tee, split,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -195,6 +195,27 @@ fn pcapng_is_played_with_every_kind_of_packet_and_clock() {
         let mut expected = frames.clone();
         expected.push(b"the last frame".to_vec());
         assert!(play(&mut PcapSource::open(&file(&dir, &both), AS_FAST).unwrap()).unwrap() == expected);
+    }
+}
+
+#[test]
+fn interfaces_of_a_capture_may_have_clocks_that_start_apart() {
+    let dir = TempDir::new().unwrap();
+    for endianness in [Endianness::Big, Endianness::Little] {
+        let bytes = pcapng(endianness, |writer| {
+            writer.write_block(&interface(DataLink::ETHERNET, Some(9)).into_block()).unwrap();
+            let mut later = interface(DataLink::ETHERNET, Some(9));
+            later.options.push(InterfaceDescriptionOption::IfTsOffset(3));
+            writer.write_block(&later.into_block()).unwrap();
+            writer.write_block(&enhanced(0, 500, b"first").into_block()).unwrap();
+            writer.write_block(&enhanced(1, 500, b"three seconds later").into_block()).unwrap();
+        });
+        let path = file(&dir, &bytes);
+        let mut source = PcapSource::open(&path, Replay { paced: true, ..AS_FAST }).unwrap();
+        let mut frame = Vec::new();
+        assert!(source.receive(&mut frame, 0).unwrap());
+        assert!(!source.receive(&mut frame, 2_999_999_999).unwrap(), "{endianness:?}");
+        assert!(source.receive(&mut frame, 3_000_000_000).unwrap(), "{endianness:?}");
     }
 }
 
@@ -393,6 +414,21 @@ fn a_tee_writes_what_passed_and_nothing_else() {
     assert_eq!(seen, expected);
 }
 
+#[test]
+fn both_halves_of_a_split_are_flushed() {
+    let dir = TempDir::new().unwrap();
+    let [rx, tx] = ["rx.pcap", "tx.pcap"].map(|name| dir.path().join(name));
+    let mut feed = Loopback::new(1);
+    assert_eq!(feed.transmit(b"in", 0).unwrap(), Sent::Accepted);
+    let mut link = split(Tee::create(feed, &rx, ZERO).unwrap(), PcapSink::create(&tx, ZERO).unwrap());
+    let mut frame = Vec::new();
+    assert!(link.receive(&mut frame, 0).unwrap());
+    assert_eq!(link.transmit(b"out", 0).unwrap(), Sent::Accepted);
+    link.flush().unwrap();
+    assert_eq!(fs::read(&rx).unwrap().len(), 24 + 16 + 2);
+    assert_eq!(fs::read(&tx).unwrap().len(), 24 + 16 + 3);
+}
+
 fn any_capture() -> impl Strategy<Value = Vec<u8>> {
     (0usize..5, any::<bool>(), any::<bool>()).prop_map(|(kind, big, nanos)| {
         let endianness = if big { Endianness::Big } else { Endianness::Little };
@@ -421,8 +457,16 @@ fn any_capture() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// So many cases, unless PROPTEST_CASES says how many.
+fn cases(number: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(number),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(cases(512))]
 
     /// Damaged captures end in frames or in a sentence, in finite time.
     #[test]

@@ -302,8 +302,16 @@ fn number(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = (String
     })
 }
 
+/// So many cases, unless PROPTEST_CASES says how many.
+fn cases(number: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(number),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(cases(512))]
 
     #[test]
     fn generators_are_what_they_are_written_as(
