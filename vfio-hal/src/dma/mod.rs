@@ -89,7 +89,13 @@ impl<'a> DmaMapping<'a> {
     /// `ptr` must be valid for reads and writes of `len` bytes, shared with a device (so only accessed as
     /// atomics, volatile, or by whoever owns a buffer at the time), until a [`Dma::unmap`] of the same range
     /// has returned [`Unmapped::Fenced`], or for ever.
-    pub unsafe fn new(iova: Iova, ptr: NonNull<u8>, len: u64, access: DmaAccess, backing: Option<Backing<'a>>) -> Self {
+    pub unsafe fn new(
+        iova: Iova,
+        ptr: NonNull<u8>,
+        len: u64,
+        access: DmaAccess,
+        backing: Option<Backing<'a>>,
+    ) -> Self {
         DmaMapping { iova, ptr, len, access, backing }
     }
 
