@@ -81,6 +81,9 @@ impl Dwords for Registers<'_, '_, '_> {
                 let stopped = core.regs.get::<SECTXCTRL>().tx_dis();
                 SECTXSTAT::default().with_sectx_off_dis(true).with_sectx_rdy(stopped).bits()
             }
+            FDIRCTRL::OFFSET => {
+                FDIRCTRL::new(value).with_init_done(model.rx.steering.flow_director.is_ready(now)).bits()
+            }
             TFCS::OFFSET => model.flow.tfcs(now),
             RDH::OFFSET => model.rx.queues[element].head,
             TDH::OFFSET => model.tx.queues[element].head,
@@ -158,7 +161,13 @@ impl Dwords for Registers<'_, '_, '_> {
             AUTOC2::OFFSET | HLREG0::OFFSET | ESDP::OFFSET => model.update_link(),
 
             RAL::OFFSET | RAH::OFFSET => model.rx.mac.filter.reload(&core.regs),
-            RSSRK::OFFSET => model.rx.rss.rekey(),
+            RSSRK::OFFSET => model.rx.steering.rss.rekey(),
+            ETQF::OFFSET => model.rx.steering.ethertypes.reload(&core.regs),
+            SAQF::OFFSET | DAQF::OFFSET | SDPQF::OFFSET | FTQF::OFFSET | L34TIMIR::OFFSET => {
+                model.rx.steering.tuples.invalidate();
+            }
+            FDIRCTRL::OFFSET => model.rx.steering.flow_director.init(core),
+            FDIRCMD::OFFSET => model.rx.steering.flow_director.command(core, FDIRCMD::new(value)),
             SRRCTL::OFFSET => model.rx.queues[element].set_srrctl(core.regs.at(element)),
             RXDCTL::OFFSET => model.rx.control(core, doorbells, element),
             RDT::OFFSET => doorbells.store(doorbell::rx(element), value & 0xFFFF),

@@ -15,6 +15,16 @@ pub(crate) mod status {
     pub(crate) const RXE: u64 = 1 << 29;
 }
 
+/// Word 0 of an advanced descriptor beside the packet types of [`Parsed`](crate::packet::Parsed).
+pub(crate) mod kind {
+    /// The packet type is the number of an EtherType filter.
+    pub(crate) const ETHERTYPE: u32 = 1 << 15;
+    /// The RSS type, 3:0.
+    pub(crate) const RSS_MASK: u32 = 0xF;
+    /// The RSS type that says: the hash field is the flow director's.
+    pub(crate) const FLOW_DIRECTOR: u32 = 0xF;
+}
+
 /// A packet's facts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Meta {

@@ -1,7 +1,7 @@
 //! Receive, in the order a frame goes:
 //!
 //! 1. [`mac`]: length, PAUSE, address and VLAN filters ([`filter`]), counters.
-//! 2. [`steer`]: checksum verdicts ([`verify`]), RSS ([`rss`], [`toeplitz`]), the queue.
+//! 2. [`steer`]: checksum verdicts ([`verify`]), filters, RSS, the queue.
 //! 3. [`buffer`]: waits here while the queue has no descriptor.
 //! 4. [`queue`]: into memory, and the descriptor back ([`meta`]).
 //!
@@ -12,10 +12,9 @@ pub(crate) mod filter;
 pub(crate) mod mac;
 pub(crate) mod meta;
 pub(crate) mod queue;
-pub(crate) mod rss;
+pub(crate) mod split;
 pub(crate) mod steer;
-mod toeplitz;
-pub(crate) mod verify;
+mod verify;
 
 use pmd_ixgbe::desc;
 use pmd_ixgbe::regs::{
@@ -31,13 +30,12 @@ use crate::shared::{Core, QUEUES, doorbell, queues};
 use buffer::PacketBuffer;
 use mac::Mac;
 use queue::{Outcome, RxQueue};
-use rss::Rss;
-use steer::Target;
+use steer::{Steering, Target};
 
 /// The receive unit.
 pub(crate) struct Rx {
     pub(crate) mac: Mac,
-    pub(crate) rss: Rss,
+    pub(crate) steering: Steering,
     pub(crate) queues: Box<[RxQueue]>,
     pub(crate) buffer: PacketBuffer,
     /// When RXDCTL.ENABLE of a queue will read as written.
@@ -58,7 +56,7 @@ impl Rx {
     pub(crate) fn new() -> Rx {
         Rx {
             mac: Mac::default(),
-            rss: Rss::default(),
+            steering: Steering::default(),
             queues: (0..QUEUES).map(RxQueue::new).collect(),
             buffer: PacketBuffer::default(),
             enable_at: Box::new([0; QUEUES]),
@@ -74,7 +72,7 @@ impl Rx {
             self.queues[queue].set_srrctl(core.regs.at::<SRRCTL>(queue));
             doorbells.store(doorbell::rx(queue), 0);
         }
-        self.rss.rekey();
+        self.steering.reset();
         self.mac.filter.reload(&core.regs);
         self.wrote = 0;
     }
@@ -113,7 +111,13 @@ impl Rx {
         frame: &mut Vec<u8>,
     ) {
         let Some(incoming) = self.mac.receive(core, flow, frame) else { return };
-        let mut target = steer::steer(core, &mut self.rss, frame, &incoming);
+        let Some(mut target) = self.steering.steer(core, frame, &incoming) else {
+            core.events.counters.rx_filter_drop += 1;
+            return;
+        };
+        if self.queues[target.queue].splits() {
+            target.meta.header = split::header(core.regs.get(), frame, &incoming.parsed);
+        }
         if !core.regs.get::<HLREG0>().rxcrcstrp() {
             let fcs = crc32(frame);
             frame.extend_from_slice(&fcs.to_le_bytes());
@@ -125,6 +129,7 @@ impl Rx {
             packet.copy_within(0..12, 4);
             packet = &mut packet[4..];
             target.meta.vlan = tag;
+            target.meta.header = target.meta.header.saturating_sub(4);
             target.meta.status |= desc::rx::VP;
         }
         if self.buffer.is_empty()

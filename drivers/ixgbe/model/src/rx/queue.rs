@@ -118,6 +118,11 @@ impl RxQueue {
         self.drop_en = value.drop_en();
     }
 
+    /// Whether headers get buffers of their own.
+    pub(crate) fn splits(&self) -> bool {
+        matches!(self.kind, Kind::Split | Kind::SplitAlways)
+    }
+
     /// Whether the ring has neither a sensible place nor length.
     fn set_up_wrong(&self) -> Option<&'static str> {
         if self.len == 0 {

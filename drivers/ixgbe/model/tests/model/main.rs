@@ -2,5 +2,11 @@
 
 mod board;
 mod bring_up;
+mod filters;
+mod interrupts;
+mod offload;
+mod packets;
 mod receive;
+mod statistics;
 mod transmit;
+mod verdicts;

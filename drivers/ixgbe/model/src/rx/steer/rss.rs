@@ -1,7 +1,7 @@
 //! Receive-side scaling: what is hashed, by what the packet is and MRQC allows, and where the hash leads (datasheet
 //! 7.1.2.8).
 //!
-//! Key types: [`Rss`]. Neighbours: [`steer`](super::steer) asks it last of all.
+//! Key types: [`Rss`]. Neighbours: [`steer`](super) asks it last of all.
 
 use pmd_ixgbe::regs::{MRQC, RETA, RSSRK};
 

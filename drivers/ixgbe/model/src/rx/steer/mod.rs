@@ -1,0 +1,147 @@
+//! Which queue a packet goes to, and what its descriptor will say (datasheet 7.1.2).
+//!
+//! Asked in this order, the first that answers decides:
+//!
+//! 1. [`ethertype`]: by EtherType.
+//! 2. [`tuple`]: the SYN filter and the 5-tuple filters.
+//! 3. [`flow_director`] with its [`fields`].
+//! 4. [`rss`] with the [`toeplitz`] hash, and the traffic class.
+//!
+//! Key types: [`Steering`], [`Target`]. Neighbours: the MAC gives good frames; the result goes to
+//! [`RxQueue`](super::queue::RxQueue).
+
+mod ethertype;
+mod fields;
+mod flow_director;
+mod rss;
+mod toeplitz;
+mod tuple;
+
+use pmd_ixgbe::desc::rx;
+use pmd_ixgbe::regs::{FDIRCTRL, MRQC, RTRUP2TC, RXCSUM};
+
+use super::mac::Incoming;
+use super::meta::{Meta, kind, status};
+use super::verify;
+use crate::packet::Parsed;
+use crate::shared::Core;
+use ethertype::EtherTypes;
+use flow_director::FlowDirector;
+use rss::Rss;
+use tuple::Tuples;
+
+/// The end of the way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) queue: usize,
+    pub(crate) meta: Meta,
+    /// The packet asks for an interrupt at once.
+    pub(crate) immediate: bool,
+    /// An EtherType filter says that it is an IEEE 1588 packet.
+    pub(crate) ieee1588: bool,
+}
+
+/// All that chooses queues.
+#[derive(Default)]
+pub(crate) struct Steering {
+    pub(crate) ethertypes: EtherTypes,
+    pub(crate) tuples: Tuples,
+    pub(crate) flow_director: FlowDirector,
+    pub(crate) rss: Rss,
+}
+
+impl Steering {
+    /// Back to power-on.
+    pub(crate) fn reset(&mut self) {
+        *self = Steering::default();
+        self.tuples.invalidate();
+    }
+
+    /// Chooses the queue and fills in the facts, but not those that depend on the queue (the tag). `None` if a filter
+    /// drops the packet.
+    pub(crate) fn steer(&mut self, core: &mut Core, frame: &[u8], incoming: &Incoming) -> Option<Target> {
+        let parsed = &incoming.parsed;
+        let mut target = Target { queue: 0, meta: Meta::default(), immediate: false, ieee1588: false };
+        let meta = &mut target.meta;
+        meta.kind = parsed.packet_type();
+        meta.status = verify::verdict(frame, parsed, core.config.udp_zero_checksum_erratum);
+        if incoming.inexact {
+            meta.status |= rx::PIF;
+        }
+        if incoming.bad {
+            meta.status |= status::RXE;
+        }
+        let rxcsum = core.regs.get::<RXCSUM>();
+        if rxcsum.ippcse()
+            && !rxcsum.pcsd()
+            && let Some(sum) = verify::fragment(frame, parsed)
+        {
+            meta.high = sum;
+            meta.status |= status::UDPV;
+        }
+        self.choose(core, frame, parsed, &mut target).then_some(target)
+    }
+
+    /// Sets the queue; `false` to drop.
+    fn choose(&mut self, core: &mut Core, frame: &[u8], parsed: &Parsed, target: &mut Target) -> bool {
+        let default = self.scale(core, frame, parsed, target);
+        target.queue = default;
+        if let Some(found) = self.ethertypes.find(&core.regs, parsed) {
+            target.meta.kind = kind::ETHERTYPE | (found.index as u32) << 4;
+            target.immediate = found.immediate;
+            target.ieee1588 = found.ieee1588;
+            if let Some(queue) = found.queue {
+                target.queue = queue;
+                return true;
+            }
+        }
+        if let Some(found) = self.tuples.find(&core.regs, frame, parsed) {
+            target.queue = found.queue;
+            target.immediate |= found.immediate;
+            return true;
+        }
+        if let Some(found) = self.flow_director.find(core, frame, parsed) {
+            let control = core.regs.get::<FDIRCTRL>();
+            target.meta.status |= rx::FLM;
+            if control.report_status() || control.report_status_always() {
+                target.meta.kind = target.meta.kind & !kind::RSS_MASK | kind::FLOW_DIRECTOR;
+                target.meta.high = found.report;
+            }
+            target.immediate |= found.action.interrupt;
+            if found.action.drop {
+                return false;
+            }
+            if let Some(queue) = found.action.queue {
+                target.queue = queue;
+            }
+        }
+        true
+    }
+
+    /// RSS and traffic classes (7.1.2.1, table 7-3): the queue where no filter says otherwise.
+    fn scale(&mut self, core: &Core, frame: &[u8], parsed: &Parsed, target: &mut Target) -> usize {
+        let regs = &core.regs;
+        // How many queues a class has, 0 without classes; whether RSS is on.
+        let (per_class, hashing) = match regs.get::<MRQC>().mrqe() {
+            1 => (0, true),
+            2 => (16, false),
+            3 => (32, false),
+            4 => (16, true),
+            5 => (32, true),
+            _ => (0, false),
+        };
+        let index = if hashing {
+            let hashed = self.rss.hash(regs, frame, parsed);
+            if regs.get::<RXCSUM>().pcsd() {
+                target.meta.kind |= hashed.kind;
+                target.meta.high = hashed.hash;
+            }
+            hashed.index
+        } else {
+            0
+        };
+        let priority = parsed.vlan.map_or(0, |tag| tag >> 13);
+        let class = (regs.get::<RTRUP2TC>().bits() >> (3 * priority) & 7) as usize;
+        if per_class == 0 { index } else { (class * per_class + index) % crate::shared::QUEUES }
+    }
+}
