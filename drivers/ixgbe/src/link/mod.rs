@@ -131,4 +131,6 @@ fn flush(hw: &Hw) {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;
