@@ -44,7 +44,6 @@ pub struct InPlaceStarted {
     pub forwarder: Forwarder,
     /// The ports, in the order they were given.
     pub ports: Vec<Configured>,
-    output_of: Vec<usize>,
 }
 
 /// Starts a forwarder that receives on queue 0 of `ports[input]` and can send on queue 0 of each of `ports[outputs]`, in
@@ -67,7 +66,7 @@ pub fn start(
             return Err(error);
         }
     };
-    Ok(InPlaceStarted { forwarder, ports, output_of: outputs.to_vec() })
+    Ok(InPlaceStarted { forwarder, ports })
 }
 
 /// Bytes between two buffers, and how much of each the device may fill, in KiB.
@@ -154,7 +153,7 @@ fn link(
 impl InPlaceStarted {
     /// Stops all ports and frees the forwarder's memory.
     pub fn stop(self) -> Result<Vec<Configured>, PortError> {
-        let InPlaceStarted { forwarder, mut ports, output_of: _ } = self;
+        let InPlaceStarted { forwarder, mut ports } = self;
         let mut proof: Option<Quiesced> = None;
         for port in &mut ports {
             proof = Some(init::reset(port.parts().0)?);

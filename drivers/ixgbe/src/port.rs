@@ -202,10 +202,6 @@ impl Configured {
         (&mut self.hw, &mut self.setup)
     }
 
-    pub(crate) fn into_parts(self) -> (Hw, Setup) {
-        (self.hw, self.setup)
-    }
-
     /// Returns what the port is.
     pub fn info(&self) -> PortInfo {
         self.setup.info(&self.hw)
