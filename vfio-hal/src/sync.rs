@@ -42,4 +42,9 @@ impl Backoff {
     }
 
     pub(crate) fn spin(&self) {}
+
+    /// Waits for another thread, which loom must be told: it would run this one for ever.
+    pub(crate) fn snooze(&self) {
+        loom::thread::yield_now();
+    }
 }

@@ -1,6 +1,6 @@
 //! The pool: the slab of packets, the region of buffers, and the shared level between caches.
 
-use alloc::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use alloc::alloc::{Layout, alloc, dealloc};
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
@@ -10,7 +10,8 @@ use super::{Cache, HEADROOM, MAGAZINE};
 use crate::addr::SpaceId;
 use crate::dma::{DmaError, Region};
 use crate::ring::mpmc::Mpmc;
-use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::Backoff;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Buffers cut from one region. Clones share them; the memory goes back when the last clone, [`Cache`] and
 /// buffer are gone.
@@ -25,8 +26,9 @@ unsafe impl Sync for Pool {}
 /// What all handles, caches and buffers of a pool point to.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Handles and caches, plus buffers that are not in `home`. 0 frees everything.
-    live: AtomicUsize,
+    /// Handles and caches, plus buffers that are not in `home`. 0 frees everything. 64 bits, so that forgotten
+    /// handles never make it wrap.
+    live: AtomicU64,
     home: Mpmc<Slot>,
     slab: NonNull<Packet>,
     count: u32,
@@ -72,14 +74,14 @@ impl Pool {
         }
         let layout = Layout::array::<Packet>(count as usize).map_err(|_| shape("too many buffers"))?;
         let home = Mpmc::new(ring as usize).map_err(|_| shape("too many buffers"))?;
+        let (base, bus) = (region.ptr(), region.bus(0)?);
         // SAFETY: `count` is not 0, so neither is the layout's size.
         let slab = NonNull::new(unsafe { alloc(layout) }.cast::<Packet>());
-        let Some(slab) = slab else { handle_alloc_error(layout) };
-        let (base, bus) = (region.ptr(), region.bus(0)?);
+        let slab = slab.ok_or(shape("there is no memory for what is kept of each buffer"))?;
         let (iova, space) = (bus.iova(), bus.space());
         let room = HEADROOM as u32 + data_room;
         let shared = Shared {
-            live: AtomicUsize::new(1),
+            live: AtomicU64::new(1),
             home,
             slab,
             count,
@@ -237,7 +239,7 @@ impl Shared {
     pub(super) fn take(&self, n: usize, mut put: impl FnMut(NonNull<Packet>)) -> usize {
         let taken = self.home.pop_burst(n, |slot| put(slot.0));
         // Relaxed: the caller's handle keeps the pool alive meanwhile, as in `Arc::clone`.
-        self.live.fetch_add(taken, Ordering::Relaxed);
+        self.live.fetch_add(taken as u64, Ordering::Relaxed);
         taken
     }
 }
@@ -248,6 +250,7 @@ impl Shared {
 /// 1. `shared` is live; 2. each packet is of this pool, is not chained, and its owner gives it up.
 pub(super) unsafe fn give(shared: NonNull<Shared>, packets: &[NonNull<Packet>]) {
     let mut rest = packets;
+    let backoff = Backoff::new();
     while let Some((&packet, behind)) = rest.split_first() {
         // The ring has a place for every packet of the pool, so this ends; a further round happens only while a
         // consumer is between taking a slot and marking it free.
@@ -258,6 +261,9 @@ pub(super) unsafe fn give(shared: NonNull<Shared>, packets: &[NonNull<Packet>]) 
             // The ring asks at most as often as there are packets; the default is never used.
             .push_burst(rest.len(), || Slot(slots.next().unwrap_or(packet)));
         rest = rest.get(given..).unwrap_or_default();
+        if given == 0 {
+            backoff.snooze();
+        }
     }
     // SAFETY: each packet held one count while it was out.
     unsafe { release(shared, packets.len()) }
@@ -270,10 +276,22 @@ pub(super) unsafe fn give(shared: NonNull<Shared>, packets: &[NonNull<Packet>]) 
 unsafe fn release(shared: NonNull<Shared>, n: usize) {
     // AcqRel, as in `Arc`: everything done under a count happens before the memory goes.
     // SAFETY: live, for the caller owns counts.
-    if n != 0 && unsafe { shared.as_ref() }.live.fetch_sub(n, Ordering::AcqRel) == n {
-        // SAFETY: it came out of `Box::leak`, and nobody holds a count.
-        drop(unsafe { Box::from_raw(shared.as_ptr()) });
+    if n != 0 && unsafe { shared.as_ref() }.live.fetch_sub(n as u64, Ordering::AcqRel) == n as u64 {
+        // SAFETY: nobody holds a count.
+        unsafe { free_pool(shared) }
     }
+}
+
+/// Frees the pool. By itself, for unmapping the region calls everything there is, and a burst never comes here: it
+/// has a cache, which holds a count.
+///
+/// # Safety
+/// Nobody holds a count of `shared` or uses it after.
+#[cold]
+#[inline(never)]
+unsafe fn free_pool(shared: NonNull<Shared>) {
+    // SAFETY: it came out of `Box::leak`, and the caller says that nobody else has it.
+    drop(unsafe { Box::from_raw(shared.as_ptr()) });
 }
 
 /// Frees a packet and the segments behind it, each to its own pool.
@@ -305,6 +323,7 @@ impl Drop for Shared {
     }
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Packet>() == 128 && align_of::<Packet>() == 64);
 const _: () = assert!(core::mem::offset_of!(Packet, lens) == 64, "the hot fields fill the first cache line");
 const _: () = assert!(MAGAZINE.is_power_of_two());
