@@ -140,6 +140,11 @@ impl IovaSpace {
         result
     }
 
+    /// Returns the devices that do not see processor caches.
+    pub(crate) fn incoherent_devices(&self) -> Vec<Arc<dyn Device>> {
+        self.0.state.lock().incoherent_devices()
+    }
+
     /// Returns what the space holds and what is left.
     pub fn stats(&self) -> SpaceStats {
         self.0.state.lock().stats()

@@ -16,9 +16,10 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::coherence::Coherence;
 use super::descriptors::{Descriptors, RingError, WriteBack};
 use super::rx::count;
-use crate::addr::BusAddr;
+use crate::addr::{BusAddr, Iova};
 use crate::bar::Doorbell;
 use crate::device::{DeviceError, Lost};
 use crate::dma::{Quiesced, Region};
@@ -121,6 +122,7 @@ pub struct InPlace<F: InPlaceFormat> {
     outputs: Box<[Output]>,
     buffers: Arc<Region>,
     start: NonNull<u8>,
+    coherence: Coherence,
     stride: u32,
     /// What the device was told to fill of a buffer, in bytes.
     room: u32,
@@ -171,6 +173,7 @@ impl<F: InPlaceFormat> InPlace<F> {
             tail,
             outputs: outputs.into_boxed_slice(),
             start,
+            coherence: Coherence::of(buffers.space()),
             buffers: Arc::new(buffers),
             stride,
             room,
@@ -225,7 +228,11 @@ impl<F: InPlaceFormat> InPlace<F> {
         let one = self.outputs.len() == 1;
         let first = self.next;
         // Up to the ring's end; a batch that would wrap is taken in two calls.
-        let limit = BATCH.min(self.ring.size() - first);
+        let mut limit = BATCH.min(self.ring.size() - first);
+        if self.coherence.is_needed() {
+            // Only what was handed over is looked at: more may arrive meanwhile.
+            limit = self.sync_received(limit);
+        }
         let (room, stride) = (u64::from(self.room), self.stride as usize);
         let descriptors = self.ring.from(first);
         // SAFETY: `first` is below the size, and there is a buffer for every descriptor.
@@ -261,12 +268,37 @@ impl<F: InPlaceFormat> InPlace<F> {
             taken += 1;
         }
         if taken != 0 {
+            if self.coherence.is_needed() {
+                self.sync_sent(taken);
+            }
             self.post(taken, bytes, dropped);
         }
         if taken < limit || (self.next & (RECYCLE - 1)) < BATCH {
             self.recycle();
         }
         Ok(taken as usize)
+    }
+
+    /// Hands up to `limit` received buffers to the processor, on a platform that is not coherent; returns how many.
+    #[cold]
+    #[inline(never)]
+    fn sync_received(&self, limit: u32) -> u32 {
+        let done = |index: &u32| self.ring.at(*index)[1].load(Ordering::Acquire) & F::DONE.to_le() != 0;
+        let received = (self.next..self.next + limit).take_while(done);
+        received.inspect(|&index| self.coherence.for_cpu(self.buffer(index), self.room.into())).count() as u32
+    }
+
+    /// Hands the next `taken` buffers to the device, whether they are sent or received into again.
+    #[cold]
+    #[inline(never)]
+    fn sync_sent(&self, taken: u32) {
+        for index in self.next..self.next + taken {
+            self.coherence.for_device(self.buffer(index), self.room.into());
+        }
+    }
+
+    fn buffer(&self, index: u32) -> Iova {
+        Iova(self.buffers.iova().0 + u64::from(index) * u64::from(self.stride))
     }
 
     #[cold]
@@ -339,6 +371,7 @@ impl<F: InPlaceFormat> InPlace<F> {
             let bus = self.buffers.bus(u64::from(index) * u64::from(self.stride))?;
             let rings = core::iter::once(&self.ring)
                 .chain(self.outputs.iter().filter_map(|output| output.ring.as_ref()));
+            self.coherence.for_device(bus.iova(), self.room.into());
             for ring in rings {
                 let cell = ring.at(index);
                 cell[0].store(bus.iova().0.to_le(), Ordering::Relaxed);

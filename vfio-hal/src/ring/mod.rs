@@ -10,6 +10,7 @@
 //! Buffers on a ring are remembered in a shadow array, so that nothing a device wrote is ever used as an index
 //! or a pointer.
 
+mod coherence;
 mod descriptors;
 mod inplace;
 pub mod mpmc;

@@ -11,8 +11,9 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::coherence::Coherence;
 use super::descriptors::{Descriptors, RingError};
-use crate::addr::BusAddr;
+use crate::addr::{BusAddr, Iova};
 use crate::bar::Doorbell;
 use crate::device::Lost;
 use crate::dma::pool::{Buf, Burst, Cache, HEADROOM, Head, MAGAZINE, Packet, Pool, RxFlags, RxInfo, TxFlags};
@@ -115,6 +116,7 @@ pub struct RxRing<F: RxFormat> {
     partial: Option<Partial>,
     stats: Arc<RxStats>,
     pool: Pool,
+    coherence: Coherence,
     /// The device was given the ring and has not been shown to have stopped.
     exposed: bool,
     format: PhantomData<fn() -> F>,
@@ -159,6 +161,7 @@ impl<F: RxFormat> RxRing<F> {
             partial: None,
             stats: Arc::default(),
             pool: pool.clone(),
+            coherence: Coherence::of(pool.iova_space()),
             exposed: false,
             format: PhantomData,
         };
@@ -239,6 +242,9 @@ impl<F: RxFormat> RxRing<F> {
                 }
             }
         }
+        if self.coherence.is_needed() {
+            self.sync(out, before, (fresh - left) as u32);
+        }
         self.unposted += (fresh - left) as u32;
         if self.unposted >= self.post_at {
             self.post();
@@ -247,6 +253,29 @@ impl<F: RxFormat> RxRing<F> {
         count(&self.stats.packets, added as u64);
         count(&self.stats.bytes, bytes);
         Ok(added)
+    }
+
+    /// Hands payload over on a platform that is not coherent: the packets of `out` from `before` on to the processor, the
+    /// buffers on the last `renewed` descriptors to the device.
+    #[cold]
+    #[inline(never)]
+    fn sync(&self, out: &Burst, before: usize, renewed: u32) {
+        for buf in out.iter().skip(before) {
+            self.coherence.received(buf);
+        }
+        for back in 1..=renewed {
+            let index = self.next.wrapping_sub(back) & self.ring.mask();
+            if let Some(packet) = self.shadow.get(index as usize) {
+                self.sync_fresh(*packet);
+            }
+        }
+    }
+
+    /// Hands a buffer to the device that is to be written to.
+    fn sync_fresh(&self, packet: NonNull<Packet>) {
+        // SAFETY: the ring owns the packet.
+        let iova = unsafe { packet.as_ref() }.iova;
+        self.coherence.for_device(Iova(iova + u64::from(HEADROOM)), self.room.into());
     }
 
     /// Returns whether the device is done with descriptor `index`.
@@ -426,6 +455,7 @@ impl<F: RxFormat> RxRing<F> {
             self.shadow = bufs.into_iter().map(Buf::into_raw).collect();
         }
         for (index, packet) in self.shadow.iter().enumerate() {
+            self.sync_fresh(*packet);
             self.renew(index as u32, *packet);
         }
         (self.next, self.unposted) = (0, 0);

@@ -10,6 +10,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::coherence::Coherence;
 use super::descriptors::{Descriptor, Descriptors, RingError};
 use super::rx::count;
 use crate::addr::BusAddr;
@@ -205,6 +206,7 @@ pub struct TxRing<F: TxFormat> {
     /// The context that the device holds.
     context: Option<[u64; 2]>,
     pool: Pool,
+    coherence: Coherence,
     /// No buffer of the pool is longer than a descriptor can carry.
     short: bool,
     stats: Arc<TxStats>,
@@ -237,6 +239,7 @@ impl<F: TxFormat> TxRing<F> {
             plain: true,
             context: None,
             pool: pool.clone(),
+            coherence: Coherence::of(pool.iova_space()),
             short: u32::from(HEADROOM) + pool.data_room() <= F::MAX_SEGMENT,
             stats: Arc::default(),
             stopped: true,
@@ -281,7 +284,7 @@ impl<F: TxFormat> TxRing<F> {
         if self.lost.is_lost() || self.stopped {
             return Err(self.why_not());
         }
-        let want = burst.len();
+        let (want, first) = (burst.len(), self.next);
         let need = want as u32 + REPORT_EVERY;
         if self.free < need {
             self.reap_until(cache, need);
@@ -308,11 +311,29 @@ impl<F: TxFormat> TxRing<F> {
         }
         let sent = want - burst.len();
         if sent != 0 {
+            if self.coherence.is_needed() {
+                self.sync(first);
+            }
             self.tail.ring(self.next);
             count(&self.stats.packets, sent as u64);
             count(&self.stats.bytes, bytes);
         }
         if sent == want { Ok(sent) } else { self.left_over(sent, error) }
+    }
+
+    /// Hands the payload on the descriptors from `first` to `next` to the device, on a platform that is not coherent.
+    #[cold]
+    #[inline(never)]
+    fn sync(&self, first: u32) {
+        let mut index = first;
+        while index != self.next {
+            let slot = self.shadow.get(index as usize).copied().unwrap_or(core::ptr::null_mut());
+            if let Some(packet) = NonNull::new(slot.map_addr(|addr| addr & !SHARED)) {
+                // SAFETY: the ring owns what is on these descriptors, or a count of it; it was put there in this burst.
+                self.coherence.sent(unsafe { packet.as_ref() });
+            }
+            index = (index + 1) & self.ring.mask();
+        }
     }
 
     /// Sends plain packets from the front of `burst` while there is room; returns their bytes.
@@ -411,7 +432,7 @@ impl<F: TxFormat> TxRing<F> {
         if self.lost.is_lost() || self.stopped {
             return Err(self.why_not());
         }
-        let want = burst.len();
+        let (want, first) = (burst.len(), self.next);
         self.reap_until(cache, want as u32 + REPORT_EVERY);
         let mut bytes = 0;
         let mut error = None;
@@ -443,6 +464,9 @@ impl<F: TxFormat> TxRing<F> {
         }
         let sent = want - burst.len();
         if sent != 0 {
+            if self.coherence.is_needed() {
+                self.sync(first);
+            }
             self.tail.ring(self.next);
             count(&self.stats.packets, sent as u64);
             count(&self.stats.bytes, bytes);

@@ -8,7 +8,7 @@ use super::buf::Buf;
 use super::packet::{Head, HeaderLens, Packet, RxInfo, TxFlags};
 use super::{Cache, HEADROOM, MAGAZINE};
 use crate::addr::SpaceId;
-use crate::dma::{DmaError, Region};
+use crate::dma::{DmaError, IovaSpace, Region};
 use crate::ring::mpmc::Mpmc;
 use crate::sync::Backoff;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     leaked: AtomicU32,
     committed: AtomicU32,
     /// Keeps the buffers mapped and in memory.
-    _region: Region,
+    region: Region,
 }
 
 /// A packet at home: owned by nobody but the pool.
@@ -89,7 +89,7 @@ impl Pool {
             space,
             leaked: AtomicU32::new(0),
             committed: AtomicU32::new(0),
-            _region: region,
+            region,
         };
         let shared = NonNull::from(Box::leak(Box::new(shared)));
         for index in 0..count as usize {
@@ -166,6 +166,11 @@ impl Pool {
     /// Returns the bytes a NIC may write into one buffer.
     pub fn data_room(&self) -> u32 {
         self.shared().room - HEADROOM as u32
+    }
+
+    /// Returns the space itself.
+    pub(crate) fn iova_space(&self) -> &IovaSpace {
+        self.shared().region.space()
     }
 
     /// Returns the address space the buffers are mapped in.

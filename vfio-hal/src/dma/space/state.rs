@@ -160,6 +160,11 @@ impl State {
         attached
     }
 
+    pub(super) fn incoherent_devices(&self) -> Vec<Arc<dyn Device>> {
+        let incoherent = self.devices.iter().filter(|attached| !attached.caps.coherent);
+        incoherent.map(|attached| attached.device.clone()).collect()
+    }
+
     /// Returns the devices, for the caller to drop outside of the lock.
     pub(super) fn close(&mut self) -> Result<Vec<Attached>, DmaError> {
         if let Some(live) = self.live.values().next() {
