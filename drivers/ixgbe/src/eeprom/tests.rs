@@ -295,7 +295,8 @@ fn a_device_that_goes_in_the_middle_is_lost() {
     for (id, tail) in [(SFP, 0), (X540, 8), (X550, 8)] {
         let (whole, accesses) = run(id, u64::MAX);
         assert_eq!(whole, Ok(()));
-        for accesses in 0..accesses - tail {
+        let last = accesses - tail;
+        for accesses in (0..last).step_by(7).chain(last - 12..last) {
             assert_eq!(run(id, accesses).0, lost, "{id:x} after {accesses}");
         }
     }

@@ -8,7 +8,7 @@ use core::time::Duration;
 use vfio_hal::pmd::PortError;
 
 use super::autoc::{self, mode};
-use super::{LinkConfig, Speeds, flush, laser, status, wait};
+use super::{LinkConfig, Speeds, flush, laser, wait};
 use crate::eeprom::{self, Nvm};
 use crate::hw::Hw;
 use crate::phy::{Module, ModuleKind};
@@ -35,24 +35,20 @@ pub(super) fn setup(hw: &mut Hw, config: &LinkConfig, module: &Module) -> Result
     set_speed(hw, speeds, config.autoneg)
 }
 
-/// Tries the higher speed, then the lower; without a partner it stays at the highest, ready for one.
+/// Tries the higher of two speeds, then the lower; without a partner it stays at the higher, ready for one.
 fn try_both(hw: &mut Hw, config: &LinkConfig, speeds: Speeds) -> Result<(), PortError> {
-    let order = [(Speeds::GB10, PARTNER_10G), (Speeds::GB1, PARTNER_1G)];
-    let mut wanted = order.into_iter().filter(|(speed, _)| speeds.contains(*speed));
-    let Some((highest, patience)) = wanted.next() else { return Ok(()) };
-    attempt(hw, highest, config.autoneg)?;
-    for (lower, next_patience) in wanted {
-        if wait(hw, patience)?.up {
-            return Ok(());
-        }
-        attempt(hw, lower, config.autoneg)?;
-        if wait(hw, next_patience)?.up {
-            return Ok(());
-        }
-        attempt(hw, highest, config.autoneg)?;
+    if speeds.count() == 1 {
+        return attempt(hw, speeds, config.autoneg);
     }
-    log::debug!("{}: {}", hw.device.name(), status(hw)?);
-    Ok(())
+    attempt(hw, Speeds::GB10, config.autoneg)?;
+    if wait(hw, PARTNER_10G)?.up {
+        return Ok(());
+    }
+    attempt(hw, Speeds::GB1, config.autoneg)?;
+    if wait(hw, PARTNER_1G)?.up {
+        return Ok(());
+    }
+    attempt(hw, Speeds::GB10, config.autoneg)
 }
 
 fn attempt(hw: &mut Hw, speed: Speeds, autoneg: bool) -> Result<(), PortError> {
@@ -68,7 +64,7 @@ fn attempt(hw: &mut Hw, speed: Speeds, autoneg: bool) -> Result<(), PortError> {
     Ok(())
 }
 
-/// Chooses one speed of SFI, or both halves of it being 1 Gb/s, and restarts the link.
+/// Chooses the speed of the SFI port and restarts the link.
 fn set_speed(hw: &Hw, speed: Speeds, autoneg: bool) -> Result<(), PortError> {
     /// AUTOC2: 10 Gb/s serial is SFI.
     const SFI: u32 = 2;

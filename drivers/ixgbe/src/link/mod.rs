@@ -1,8 +1,8 @@
 //! The link: what it is told, how it comes up, what state it is in (82599 datasheet 3.7, 4.6.4, 8.2.3.22).
 //!
-//! [`LinkConfig`] is what a user may ask. [`setup`] brings it to the hardware: over [`fibre`] for an SFP+ cage,
-//! [`backplane`] and [`copper`]; it sets the link off and, with one exception, does not wait for it. [`status`] and
-//! [`wait`] read what became of it, [`Events`] says which interrupts speak of it.
+//! [`LinkConfig`] is what a user may ask. [`setup`] brings it to the hardware, by way of [`fibre`] for an SFP+ cage,
+//! [`backplane`] or [`copper`]; it starts the link and, with one exception, does not wait for it. [`status`] and
+//! [`wait`] read what became of it. [`Events`] says which interrupts speak of it, [`service`] does what they ask.
 //!
 //! The link may be none of ours: where management firmware vetoes changes (MMNGC), [`setup`] leaves it as it is.
 //! Below are `phy` for modules and `eeprom` for what they need written; above is the port.

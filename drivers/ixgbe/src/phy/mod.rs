@@ -47,7 +47,7 @@ impl Module {
         self.identification.as_ref()
     }
 
-    /// Returns the speeds it can do.
+    /// Returns the speeds it can do; none where there is no module.
     pub fn speeds(&self) -> Speeds {
         self.identification.map_or(Speeds::NONE, |it| it.speeds())
     }
