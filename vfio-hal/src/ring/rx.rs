@@ -117,13 +117,36 @@ pub struct RxRing<F: RxFormat> {
     stats: Arc<RxStats>,
     pool: Pool,
     coherence: Coherence,
-    /// The device was given the ring and has not been shown to have stopped.
+    /// The device was given the ring and has not been shown to have stopped. If so, `shadow` is full.
     exposed: bool,
     format: PhantomData<fn() -> F>,
 }
 
 // SAFETY: the packets in `shadow` are owned by the ring alone.
 unsafe impl<F: RxFormat> Send for RxRing<F> {}
+
+/// Packets on their way from the ring to a burst, and from a cache to the ring. All three are told when it ends, also
+/// if it ends by a panic in a driver's format.
+struct Run<'a> {
+    next: &'a mut u32,
+    first: u32,
+    mask: u32,
+    cache: &'a mut Cache,
+    out: &'a mut Burst,
+    taken: usize,
+}
+
+impl Drop for Run<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.next = (self.first + self.taken as u32) & self.mask;
+        // SAFETY: as many were read out of the cache and written to the burst.
+        unsafe {
+            self.cache.drop_top(self.taken);
+            self.out.grow(self.taken);
+        }
+    }
+}
 
 /// A packet whose end has not been received yet.
 struct Partial {
@@ -185,16 +208,19 @@ impl<F: RxFormat> RxRing<F> {
     }
 
     /// Says that the device may use the ring from now on, whatever it answers when the queue is enabled: buffers return
-    /// only against a [`Quiesced`].
+    /// only against a [`Quiesced`]. Nothing on a ring that was [released](Self::release) and not refilled.
     pub fn expose(&mut self) {
-        self.exposed = true;
+        self.exposed = !self.shadow.is_empty();
     }
 
     /// Gives the whole ring to the device, which has enabled the queue. One descriptor stays back, so that a full
-    /// ring differs from an empty one.
+    /// ring differs from an empty one. Nothing on a ring that was [released](Self::release) and not refilled: it has
+    /// no buffers to give.
     pub fn post_all(&mut self) {
-        self.exposed = true;
-        self.tail.ring(self.ring.mask());
+        self.expose();
+        if self.exposed {
+            self.post();
+        }
     }
 
     /// Returns how many received descriptors wait, looking at most `limit` ahead (DPDK's `rx_queue_count`).
@@ -290,50 +316,47 @@ impl<F: RxFormat> RxRing<F> {
     fn run(&mut self, cache: &mut Cache, out: &mut Burst, limit: usize, bytes: &mut u64) -> usize {
         // Everything that the loop needs is in locals: a store to a packet could change a field, for all the compiler
         // knows, and it would load each of them again for every packet.
-        let first = self.next & self.ring.mask();
+        let mask = self.ring.mask();
+        let first = self.next & mask;
         let limit = limit.min((self.ring.size() - first) as usize);
         let (head, room) = (self.head, self.room);
         let descriptors = self.ring.from(first);
-        // SAFETY: `first` is masked, and a ring that is not released has a packet for every descriptor.
+        // SAFETY: `first` is masked, and a ring that is exposed has a packet for every descriptor.
         let shadow = unsafe { self.shadow.as_mut_ptr().add(first as usize) };
         let (fresh, place) = (cache.top(), out.end());
         let mut sum = 0;
-        let mut taken = 0;
-        while taken < limit {
+        let mut run = Run { next: &mut self.next, first, mask, cache, out, taken: 0 };
+        while run.taken < limit {
             // SAFETY: `limit` descriptors follow `first` before the ring's end.
-            let cell = unsafe { &*descriptors.add(taken) };
+            let cell = unsafe { &*descriptors.add(run.taken) };
             let second = u64::from_le(cell[1].load(Ordering::Acquire));
             let words = [u64::from_le(cell[0].load(Ordering::Relaxed)), second];
             let len = F::len(words);
             if second & (F::DONE | F::END | F::RARE) != F::DONE | F::END || len > room {
                 break;
             }
+            // The last call of the driver for this packet: from here on nothing can panic until it is taken.
+            let info = F::info(words);
             // SAFETY: 1. the caller reserved `limit` packets in the cache, and `fresh` is behind the last; 2. the shadow has
             // a packet for each of these descriptors; 3. `place` has room for `limit`. The packets are distinct, each has
             // one owner before and after: what the cache gives, the ring takes, and what the ring gives (the device says
-            // that it is done with it) the burst takes.
+            // that it is done with it) the burst takes. `run` tells both.
             unsafe {
-                let new = *fresh.sub(taken + 1);
-                let mut old = core::mem::replace(&mut *shadow.add(taken), new);
+                let new = *fresh.sub(run.taken + 1);
+                let mut old = core::mem::replace(&mut *shadow.add(run.taken), new);
                 cell[0].store((new.as_ref().iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
                 cell[1].store(0, Ordering::Release);
                 let packet = old.as_mut();
                 packet.head = head;
-                packet.rx = F::info(words);
+                packet.rx = info;
                 packet.len = len;
-                place.add(taken).write(Buf::from_raw(old));
+                place.add(run.taken).write(Buf::from_raw(old));
             }
             sum += u64::from(len);
-            taken += 1;
+            run.taken += 1;
         }
         *bytes += sum;
-        self.next = (first + taken as u32) & self.ring.mask();
-        // SAFETY: as many were read out of the cache and written to the burst.
-        unsafe {
-            cache.drop_top(taken);
-            out.grow(taken);
-        }
-        taken
+        run.taken
     }
 
     /// Takes the next descriptor, which is done, whatever it holds; returns the packet if that is whole with it. The
@@ -352,6 +375,8 @@ impl<F: RxFormat> RxRing<F> {
         let mut buf = unsafe { Buf::from_raw(old) };
         let packet = buf.packet_mut();
         packet.head = self.head;
+        // The device speaks of a packet in its last descriptor only; what the other segments say is from before.
+        packet.rx = RxInfo::default();
         packet.len = F::len(words);
         self.join(buf, words)
     }
@@ -403,13 +428,13 @@ impl<F: RxFormat> RxRing<F> {
             None => Partial { first: buf, segments: 1, bad },
             Some(mut partial) => {
                 partial.bad |= bad;
-                partial.segments += 1;
-                if partial.segments > MAX_SEGMENTS {
+                if partial.segments == MAX_SEGMENTS {
                     // What comes until its end is dropped segment by segment, so a device that never ends a packet
                     // holds no more than this.
                     partial.bad = true;
                     drop(buf);
                 } else {
+                    partial.segments += 1;
                     partial.first.chain(buf);
                 }
                 partial
@@ -441,6 +466,8 @@ impl<F: RxFormat> RxRing<F> {
     pub fn release(&mut self, _stopped: &Quiesced) {
         self.exposed = false;
         self.empty();
+        // No address of what is somebody else's now, and no news of the past.
+        self.ring.clear();
     }
 
     fn fill(&mut self) -> Result<(), RingError> {
