@@ -12,13 +12,13 @@ use crate::lcore::CoreList;
 /// Polled-mode drivers, without hardware if need be.
 #[derive(Parser)]
 #[command(name = "pmd", version, max_term_width = 100, after_help = "Try: pmd fwd")]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Forward packets between ports (DPDK's testpmd)
     Fwd(FwdArgs),
     /// Send generated packets and count what comes back
@@ -32,35 +32,35 @@ pub enum Command {
 }
 
 /// Leaves out a bare `--`, which DPDK's users put between EAL's options and the application's.
-pub fn joined(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+pub(crate) fn joined(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     args.filter(|arg| arg != "--").collect()
 }
 
 /// Options that DPDK's environment layer has.
 #[derive(Args)]
 #[command(next_help_heading = "Environment")]
-pub struct EnvArgs {
+pub(crate) struct EnvArgs {
     /// Cores to run lcores on, one lcore each: 1-2 or 0,3 [default: one lcore, on the last core]
     #[arg(short = 'l', long = "lcores", value_name = "CORES")]
-    pub lcores: Option<CoreList>,
+    pub(crate) lcores: Option<CoreList>,
     /// Virtual device: NAME,link=KIND,... ; net_tap0,iface=NAME ; net_pcap0,rx_pcap=FILE,tx_pcap=FILE.
     /// Repeat for more ports; `pmd info --help` lists links [default: two ports with traffic generators]
     #[arg(long = "vdev", value_name = "DEVICE")]
-    pub vdevs: Vec<String>,
+    pub(crate) vdevs: Vec<String>,
     /// Use 4 KiB pages even if there are hugepages
     #[arg(long)]
-    pub no_huge: bool,
+    pub(crate) no_huge: bool,
     /// Where device models work: on the lcores between two bursts, or on threads of their own
     #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
-    pub models: Models,
+    pub(crate) models: Models,
     /// Print each register access, decoded, to standard error
     #[arg(long)]
-    pub trace_mmio: bool,
+    pub(crate) trace_mmio: bool,
 }
 
 /// Where device models work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Models {
+pub(crate) enum Models {
     /// On the lcores, between two bursts.
     #[default]
     Inline,
@@ -71,48 +71,48 @@ pub enum Models {
 /// How ports are set up.
 #[derive(Args)]
 #[command(next_help_heading = "Ports")]
-pub struct PortArgs {
+pub(crate) struct PortArgs {
     /// Receive queues of each port, 1 to 64
     #[arg(long, default_value_t = 1, value_name = "N")]
-    pub rxq: u16,
+    pub(crate) rxq: u16,
     /// Transmit queues of each port, 1 to 64
     #[arg(long, default_value_t = 1, value_name = "N")]
-    pub txq: u16,
+    pub(crate) txq: u16,
     /// Descriptors of each receive ring: a power of two, 64 to 4096
     #[arg(long, default_value_t = 512, value_name = "N")]
-    pub rxd: u32,
+    pub(crate) rxd: u32,
     /// Descriptors of each transmit ring: a power of two, 64 to 4096
     #[arg(long, default_value_t = 512, value_name = "N")]
-    pub txd: u32,
+    pub(crate) txd: u32,
     /// Packets a burst, 1 to 512
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub burst: u16,
+    pub(crate) burst: u16,
     /// Longest frame in bytes, with its check sequence, without VLAN tags
     #[arg(long, default_value_t = 1518, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(86..=9728))]
-    pub max_pkt_len: u16,
+    pub(crate) max_pkt_len: u16,
     /// Buffers in the pool [default: what rings, caches and bursts need]
     #[arg(long, value_name = "N")]
-    pub total_num_mbufs: Option<u32>,
+    pub(crate) total_num_mbufs: Option<u32>,
     /// Data room of a buffer in bytes, 1024 to 16384
     #[arg(long, default_value_t = 2048, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1024..=16384))]
-    pub mbuf_size: u32,
+    pub(crate) mbuf_size: u32,
     /// Receive only packets to the port's own addresses
     #[arg(long)]
-    pub no_promiscuous: bool,
+    pub(crate) no_promiscuous: bool,
     /// Do not spread packets over several receive queues by hash
     #[arg(long)]
-    pub disable_rss: bool,
+    pub(crate) disable_rss: bool,
     /// Take VLAN tags out of received packets
     #[arg(long)]
-    pub enable_hw_vlan_strip: bool,
+    pub(crate) enable_hw_vlan_strip: bool,
     /// Drop packets for a full receive queue instead of holding back the others
     #[arg(long)]
-    pub enable_drop_en: bool,
+    pub(crate) enable_drop_en: bool,
 }
 
 impl PortArgs {
     /// The payload of the longest frame: without Ethernet header and check sequence.
-    pub fn mtu(&self) -> u16 {
+    pub(crate) fn mtu(&self) -> u16 {
         self.max_pkt_len - 18
     }
 }
@@ -120,45 +120,45 @@ impl PortArgs {
 /// What is shown, and when to end.
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// End after this time, such as 5, 1.5s or 500ms; 0 runs until Ctrl-C
     /// [default: 5 s if all traffic is generated, else until Ctrl-C or until all captures are played]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
     /// Time between two lines of live rates; 0 shows none
     #[arg(long, default_value = "1", value_name = "TIME", value_parser = duration)]
-    pub stats_period: Duration,
+    pub(crate) stats_period: Duration,
     /// Print one JSON object with all totals to standard output, and rates to standard error
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Show extended statistics at the end
     #[arg(long)]
-    pub xstats: bool,
+    pub(crate) xstats: bool,
 }
 
 /// Forward packets between ports: 0 to 1 and 1 to 0, 2 to 3 and 3 to 2, and so on; a port without a peer sends to itself.
 #[derive(Args)]
-pub struct FwdArgs {
+pub(crate) struct FwdArgs {
     #[command(flatten)]
-    pub env: EnvArgs,
+    pub(crate) env: EnvArgs,
     #[command(flatten)]
-    pub ports: PortArgs,
+    pub(crate) ports: PortArgs,
     #[command(flatten)]
-    pub run: RunArgs,
+    pub(crate) run: RunArgs,
     /// What to do with packets
     #[arg(long, value_enum, default_value_t, value_name = "MODE")]
-    pub forward_mode: Mode,
+    pub(crate) forward_mode: Mode,
     /// Destination MAC address for mode mac: PORT,ADDRESS [default: 02:00:00:00:00:PORT]
     #[arg(long, value_name = "PORT,MAC", value_parser = eth_peer)]
-    pub eth_peer: Vec<(usize, MacAddr)>,
+    pub(crate) eth_peer: Vec<(usize, MacAddr)>,
     /// Frame length for mode txonly in bytes, without check sequence, 60 to 9710
     #[arg(long, default_value_t = 60, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(60..=9710))]
-    pub txpkts: u16,
+    pub(crate) txpkts: u16,
 }
 
 /// What to do with received packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Send them on as they are.
     #[default]
     Io,
@@ -176,57 +176,57 @@ pub enum Mode {
 
 /// Send generated packets and count what comes back.
 #[derive(Args)]
-pub struct GenArgs {
+pub(crate) struct GenArgs {
     #[command(flatten)]
-    pub env: EnvArgs,
+    pub(crate) env: EnvArgs,
     #[command(flatten)]
-    pub ports: PortArgs,
+    pub(crate) ports: PortArgs,
     #[command(flatten)]
-    pub run: RunArgs,
+    pub(crate) run: RunArgs,
     /// What to send: size=64..9018|imix,flows=N,rate=FRAMES/S,count=FRAMES,vlan=ID,dst=MAC,src=MAC
     #[arg(long, default_value = "size=64", value_name = "SPEC")]
-    pub traffic: String,
+    pub(crate) traffic: String,
 }
 
 /// Write received packets to a capture file.
 #[derive(Args)]
-pub struct DumpArgs {
+pub(crate) struct DumpArgs {
     #[command(flatten)]
-    pub env: EnvArgs,
+    pub(crate) env: EnvArgs,
     #[command(flatten)]
-    pub ports: PortArgs,
+    pub(crate) ports: PortArgs,
     #[command(flatten)]
-    pub run: RunArgs,
+    pub(crate) run: RunArgs,
     /// The file to write
     #[arg(short = 'w', long = "write", value_name = "FILE")]
-    pub write: PathBuf,
+    pub(crate) write: PathBuf,
     /// End after this many packets
     #[arg(short = 'c', long, value_name = "N")]
-    pub count: Option<u64>,
+    pub(crate) count: Option<u64>,
 }
 
 /// Show ports.
 #[derive(Args)]
 #[command(after_help = format!("Links:\n{}", pmd_links::Spec::HELP))]
-pub struct InfoArgs {
+pub(crate) struct InfoArgs {
     #[command(flatten)]
-    pub env: EnvArgs,
+    pub(crate) env: EnvArgs,
     #[command(flatten)]
-    pub ports: PortArgs,
+    pub(crate) ports: PortArgs,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Show extended statistics too
     #[arg(long)]
-    pub xstats: bool,
+    pub(crate) xstats: bool,
 }
 
 /// Check what this machine offers.
 #[derive(Args)]
-pub struct DoctorArgs {
+pub(crate) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Reads a time: seconds without a unit, or with s, ms, us, m, h.

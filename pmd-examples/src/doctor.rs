@@ -35,7 +35,7 @@ impl Check {
 }
 
 /// Runs the command.
-pub fn run(args: &DoctorArgs) -> Result<(), Fault> {
+pub(crate) fn run(args: &DoctorArgs) -> Result<(), Fault> {
     let checks = [iommu(), vfio(), hugepages(), memlock(), isolated(), governor(), tun()];
     if args.json {
         let text = serde_json::to_string_pretty(&checks).map_err(|error| Fault::Run(error.to_string()))?;

@@ -24,7 +24,8 @@ impl Dump {
         let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.frame.clear();
         packet.segments().for_each(|segment| self.frame.extend_from_slice(segment.data()));
-        self.file.transmit(&self.frame, now)?;
+        // A file is never busy.
+        let _ = self.file.transmit(&self.frame, now)?;
         self.written += 1;
         Ok(())
     }
@@ -52,7 +53,7 @@ impl Work for Dump {
 }
 
 /// Runs the command.
-pub fn run(args: &DumpArgs) -> Result<(), Fault> {
+pub(crate) fn run(args: &DumpArgs) -> Result<(), Fault> {
     let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1])?;
     let finite = ports.open.iter().all(|one| !one.plugged.endless);
     let file = PcapSink::create(&args.write, CaptureFormat::default())

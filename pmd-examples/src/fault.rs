@@ -6,14 +6,14 @@ use vfio_hal::dma::DmaError;
 use vfio_hal::pmd::PortError;
 
 /// Exit code for a command line that cannot be carried out.
-pub const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 
 /// Exit code for anything that went wrong while running.
 const FAILED: u8 = 1;
 
 /// A failure, as a sentence that names the cause and the way out.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The command line asks for what cannot be.
     #[error("{0}")]
     Usage(String),
@@ -23,7 +23,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Fault::Usage(_) => USAGE,
             Fault::Run(_) => FAILED,
@@ -31,7 +31,7 @@ impl Fault {
     }
 
     /// Puts the name of what failed before the sentence.
-    pub fn of(self, what: &str) -> Fault {
+    pub(crate) fn of(self, what: &str) -> Fault {
         match self {
             Fault::Usage(text) => Fault::Usage(format!("{what}: {text}")),
             Fault::Run(text) => Fault::Run(format!("{what}: {text}")),

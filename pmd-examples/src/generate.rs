@@ -91,7 +91,7 @@ impl Work for Generate {
 }
 
 /// Runs the command.
-pub fn run(args: &GenArgs) -> Result<(), Fault> {
+pub(crate) fn run(args: &GenArgs) -> Result<(), Fault> {
     let spec: Spec = format!("gen,{}", args.traffic).parse()?;
     let Kind::Generate { config, .. } = &spec.kind else {
         return Err(Fault::Usage("--traffic describes a generator, such as size=64,flows=16".into()));

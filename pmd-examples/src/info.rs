@@ -30,7 +30,7 @@ struct Info {
 }
 
 /// Runs the command.
-pub fn run(args: &InfoArgs) -> Result<(), Fault> {
+pub(crate) fn run(args: &InfoArgs) -> Result<(), Fault> {
     let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1])?;
     let mut infos = Vec::new();
     for (number, one) in ports.open.iter_mut().enumerate() {

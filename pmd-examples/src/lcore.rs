@@ -9,7 +9,7 @@ use crate::fault::Fault;
 
 /// Cores as a user lists them: `1-2,5`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CoreList(Vec<usize>);
+pub(crate) struct CoreList(Vec<usize>);
 
 impl FromStr for CoreList {
     type Err = String;
@@ -37,7 +37,7 @@ impl FromStr for CoreList {
 }
 
 /// Returns the cores that lcores shall run on: those asked for, all of them usable, or the last usable one.
-pub fn choose(asked: Option<&CoreList>) -> Result<Vec<usize>, Fault> {
+pub(crate) fn choose(asked: Option<&CoreList>) -> Result<Vec<usize>, Fault> {
     let set = sched_getaffinity(None).map_err(|error| Fault::Run(format!("cannot read the CPU affinity: {error}")))?;
     let usable: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect();
     let Some(CoreList(cores)) = asked else {
@@ -54,7 +54,7 @@ pub fn choose(asked: Option<&CoreList>) -> Result<Vec<usize>, Fault> {
 }
 
 /// Runs `work` on a thread pinned to `core`.
-pub fn spawn<'scope, T: Send + 'scope>(
+pub(crate) fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     core: usize,
     work: impl FnOnce() -> T + Send + 'scope,

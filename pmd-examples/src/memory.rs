@@ -7,7 +7,7 @@ use vfio_hal::dma::{DmaAccess, IovaSpace, Region};
 use crate::fault::Fault;
 
 /// Makes a pool of `count` buffers with `data_room` bytes each, and says on standard error what memory it got.
-pub fn pool(space: &IovaSpace, count: u32, data_room: u32, no_huge: bool) -> Result<Pool, Fault> {
+pub(crate) fn pool(space: &IovaSpace, count: u32, data_room: u32, no_huge: bool) -> Result<Pool, Fault> {
     let bytes = (Pool::stride(data_room) as u64).saturating_mul(count.into());
     let pages = if no_huge { Pages::Size4K } else { Pages::Auto };
     let memory = Request::new(bytes).pages(pages).alloc()?;

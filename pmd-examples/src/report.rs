@@ -9,15 +9,15 @@ use crate::fault::Fault;
 
 /// What one port did during a run, counted by the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Forwarded {
+pub(crate) struct Forwarded {
     /// Packets received from the port.
-    pub rx_packets: u64,
+    pub(crate) rx_packets: u64,
     /// Packets sent to the port.
-    pub tx_packets: u64,
+    pub(crate) tx_packets: u64,
     /// Packets that the port's transmit ring had no room for, or refused.
-    pub tx_dropped: u64,
+    pub(crate) tx_dropped: u64,
     /// Packets that the mode dropped.
-    pub mode_dropped: u64,
+    pub(crate) mode_dropped: u64,
 }
 
 impl std::ops::AddAssign for Forwarded {
@@ -31,32 +31,32 @@ impl std::ops::AddAssign for Forwarded {
 
 /// Everything known of one port at the end of a run.
 #[derive(Debug, Serialize)]
-pub struct PortReport {
-    pub port: usize,
-    pub name: String,
-    pub forwarded: Forwarded,
-    pub stats: Stats,
+pub(crate) struct PortReport {
+    pub(crate) port: usize,
+    pub(crate) name: String,
+    pub(crate) forwarded: Forwarded,
+    pub(crate) stats: Stats,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub xstats: Option<std::collections::BTreeMap<String, u64>>,
+    pub(crate) xstats: Option<std::collections::BTreeMap<String, u64>>,
     /// Frames that the link gave to the port, and took from it.
-    pub link_rx_frames: u64,
-    pub link_tx_frames: u64,
+    pub(crate) link_rx_frames: u64,
+    pub(crate) link_tx_frames: u64,
     /// Of the frames that reached the link's sink, those that were not a generator's, whole and in order.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub spoiled: Option<u64>,
+    pub(crate) spoiled: Option<u64>,
 }
 
 /// The device's basic statistics, under DPDK's names.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Stats {
-    pub ipackets: u64,
-    pub opackets: u64,
-    pub ibytes: u64,
-    pub obytes: u64,
-    pub imissed: u64,
-    pub ierrors: u64,
-    pub oerrors: u64,
-    pub rx_nombuf: u64,
+pub(crate) struct Stats {
+    pub(crate) ipackets: u64,
+    pub(crate) opackets: u64,
+    pub(crate) ibytes: u64,
+    pub(crate) obytes: u64,
+    pub(crate) imissed: u64,
+    pub(crate) ierrors: u64,
+    pub(crate) oerrors: u64,
+    pub(crate) rx_nombuf: u64,
 }
 
 impl From<PortStats> for Stats {
@@ -68,17 +68,17 @@ impl From<PortStats> for Stats {
 
 /// A whole run.
 #[derive(Debug, Serialize)]
-pub struct RunReport {
-    pub mode: String,
-    pub seconds: f64,
-    pub ports: Vec<PortReport>,
-    pub total: Forwarded,
+pub(crate) struct RunReport {
+    pub(crate) mode: String,
+    pub(crate) seconds: f64,
+    pub(crate) ports: Vec<PortReport>,
+    pub(crate) total: Forwarded,
     /// Every packet that a link gave to a port was forwarded, or is counted as dropped.
-    pub balanced: bool,
+    pub(crate) balanced: bool,
 }
 
 /// Reads all extended statistics of a port.
-pub fn xstats(port: &mut dyn Port) -> Result<std::collections::BTreeMap<String, u64>, Fault> {
+pub(crate) fn xstats(port: &mut dyn Port) -> Result<std::collections::BTreeMap<String, u64>, Fault> {
     let mut all = std::collections::BTreeMap::new();
     port.xstats(&mut |name, value| {
         all.insert(name.to_owned(), value);
@@ -88,13 +88,13 @@ pub fn xstats(port: &mut dyn Port) -> Result<std::collections::BTreeMap<String, 
 
 /// Turns totals into rates from one second to the next.
 #[derive(Default)]
-pub struct Rates {
+pub(crate) struct Rates {
     before: Vec<PortStats>,
 }
 
 impl Rates {
     /// Returns one line a port: packets and bits a second since the last call.
-    pub fn lines(&mut self, now: &[PortStats], over: Duration) -> Vec<String> {
+    pub(crate) fn lines(&mut self, now: &[PortStats], over: Duration) -> Vec<String> {
         self.before.resize(now.len(), PortStats::default());
         let seconds = over.as_secs_f64().max(1e-9);
         let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
@@ -115,7 +115,7 @@ impl Rates {
 }
 
 /// Returns a number with its thousands set apart.
-pub fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -129,7 +129,7 @@ pub fn grouped(number: u64) -> String {
 
 impl RunReport {
     /// Prints statistics as testpmd does at the end of a run.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         for port in &self.ports {
             let title = format!(" Forward statistics for port {} ({}) ", port.port, port.name);
             println!("  {title:-^76}");
@@ -156,7 +156,7 @@ impl RunReport {
     }
 
     /// Prints the report as JSON.
-    pub fn print_json(&self) -> Result<(), Fault> {
+    pub(crate) fn print_json(&self) -> Result<(), Fault> {
         let text = serde_json::to_string_pretty(self).map_err(|error| Fault::Run(error.to_string()))?;
         println!("{text}");
         Ok(())

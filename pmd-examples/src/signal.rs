@@ -10,11 +10,11 @@ use crate::fault::Fault;
 
 /// Says when to stop. Clones share it.
 #[derive(Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Returns a flag that SIGINT and SIGTERM set.
-    pub fn on_signal() -> Result<Stop, Fault> {
+    pub(crate) fn on_signal() -> Result<Stop, Fault> {
         let stop = Stop::default();
         for signal in [SIGINT, SIGTERM] {
             flag::register_conditional_shutdown(signal, 128 + signal, stop.0.clone())
@@ -24,11 +24,11 @@ impl Stop {
         Ok(stop)
     }
 
-    pub fn set(&self) {
+    pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -14,7 +14,7 @@ use crate::report::Rates;
 use crate::signal::Stop;
 
 /// What a command does with its ports, again and again.
-pub trait Work: Send {
+pub(crate) trait Work: Send {
     /// Does one round with all queues; returns whether there was something to do.
     fn round(&mut self, queues: &mut Queues<'_>) -> Result<bool, Fault>;
 
@@ -26,18 +26,18 @@ pub trait Work: Send {
 }
 
 /// All queues, and what bursts need.
-pub struct Queues<'a> {
-    pub rx: &'a mut [Vec<Box<dyn RxQueue>>],
-    pub tx: &'a mut [Vec<Box<dyn TxQueue>>],
-    pub cache: Cache,
-    pub burst: Burst,
+pub(crate) struct Queues<'a> {
+    pub(crate) rx: &'a mut [Vec<Box<dyn RxQueue>>],
+    pub(crate) tx: &'a mut [Vec<Box<dyn TxQueue>>],
+    pub(crate) cache: Cache,
+    pub(crate) burst: Burst,
 }
 
 /// How long packets that are under way when a run ends may take.
 const DRAIN: Duration = Duration::from_millis(200);
 
 /// Runs `work` until it is done, the time is over, or Ctrl-C; then until nothing is under way.
-pub fn run(
+pub(crate) fn run(
     env: &EnvArgs,
     run: &RunArgs,
     burst: u16,

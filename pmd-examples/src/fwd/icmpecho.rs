@@ -4,14 +4,13 @@
 
 use vfio_hal::pmd::MacAddr;
 
-const ETHERNET: usize = 14;
 const ARP: [u8; 2] = [0x08, 0x06];
 const IPV4: [u8; 2] = [0x08, 0x00];
 const IPV6: [u8; 2] = [0x86, 0xdd];
 const VLAN: [u8; 2] = [0x81, 0x00];
 
 /// Turns a request into its answer from `own`; `false` if the frame is not one.
-pub fn answer(frame: &mut [u8], own: MacAddr) -> bool {
+pub(crate) fn answer(frame: &mut [u8], own: MacAddr) -> bool {
     // Behind the addresses, at most one VLAN tag, which the answer keeps.
     let tagged = frame.get(12..14) == Some(&VLAN);
     let kind_at = if tagged { 16 } else { 12 };
@@ -124,7 +123,7 @@ fn checksum6(ip: &[u8], icmp: &mut [u8]) -> u16 {
 }
 
 /// Returns the Internet checksum of `bytes` (RFC 1071).
-pub fn checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     !fold(sum(bytes))
 }
 

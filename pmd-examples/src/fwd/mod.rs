@@ -27,7 +27,7 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(5);
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs the command.
-pub fn run(args: &FwdArgs) -> Result<(), Fault> {
+pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
     let cores = lcore::choose(args.env.lcores.as_ref())?;
     check(args, cores.len())?;
     let stop = Stop::on_signal()?;

@@ -12,7 +12,7 @@ use crate::port::Ports;
 
 /// A mode with all that it needs. Clones share it.
 #[derive(Clone)]
-pub struct Action(Arc<Inner>);
+pub(crate) struct Action(Arc<Inner>);
 
 struct Inner {
     mode: Mode,
@@ -23,7 +23,7 @@ struct Inner {
 }
 
 impl Action {
-    pub fn new(args: &FwdArgs, ports: &mut Ports) -> Result<Action, Fault> {
+    pub(crate) fn new(args: &FwdArgs, ports: &mut Ports) -> Result<Action, Fault> {
         let address = |(number, one): (usize, &crate::port::Open)| {
             let given = args.eth_peer.iter().rev().find(|(port, _)| *port == number).map(|(_, mac)| *mac);
             (one.port.info().mac, given.unwrap_or(MacAddr([0x02, 0, 0, 0, 0, number as u8])))
@@ -40,16 +40,16 @@ impl Action {
     }
 
     /// Returns where packets of `port` go whose peer is `peer`: answers go back where they came from.
-    pub fn sends_to(&self, port: usize, peer: usize) -> usize {
+    pub(crate) fn sends_to(&self, port: usize, peer: usize) -> usize {
         if self.0.mode == Mode::Icmpecho { port } else { peer }
     }
 
-    pub fn receives(&self) -> bool {
+    pub(crate) fn receives(&self) -> bool {
         self.0.mode != Mode::Txonly
     }
 
     /// Fills `burst` with packets to send; returns how many.
-    pub fn generate(&self, cache: &mut Cache, burst: &mut Burst) -> usize {
+    pub(crate) fn generate(&self, cache: &mut Cache, burst: &mut Burst) -> usize {
         let mut made = 0;
         while burst.room() != 0 {
             let Some(mut buf) = cache.alloc() else { break };
@@ -63,7 +63,7 @@ impl Action {
     }
 
     /// Does to the packets that go out on port `to` what the mode says. What it drops leaves the burst.
-    pub fn apply(&self, to: usize, burst: &mut Burst, cache: &mut Cache) {
+    pub(crate) fn apply(&self, to: usize, burst: &mut Burst, cache: &mut Cache) {
         let (own, peer) = self.0.addresses.get(to).copied().unwrap_or_default();
         match self.0.mode {
             Mode::Io | Mode::Txonly => {}

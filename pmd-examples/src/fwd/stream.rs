@@ -14,7 +14,7 @@ use crate::report::Forwarded;
 use crate::signal::Stop;
 
 /// One receive queue and where its packets go.
-pub struct Stream {
+pub(crate) struct Stream {
     from: usize,
     to: usize,
     rx: Box<dyn RxQueue>,
@@ -27,7 +27,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(
+    pub(crate) fn new(
         from: usize,
         to: usize,
         rx: Box<dyn RxQueue>,
@@ -84,11 +84,11 @@ fn lost_rx(error: RxError) -> Fault {
 }
 
 /// One worker: its core, its streams, its stock of buffers, and the models that work between its bursts.
-pub struct Lcore {
-    pub core: usize,
-    pub streams: Vec<Stream>,
-    pub steps: Vec<Step>,
-    pub spare: Vec<(usize, Box<dyn TxQueue>)>,
+pub(crate) struct Lcore {
+    pub(crate) core: usize,
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) spare: Vec<(usize, Box<dyn TxQueue>)>,
     cache: Cache,
     burst: Burst,
 }
@@ -100,13 +100,13 @@ const IDLE: (u32, u32) = (64, 512);
 const NAP: Duration = Duration::from_micros(50);
 
 impl Lcore {
-    pub fn new(core: usize, pool: &Pool, burst: usize) -> Lcore {
+    pub(crate) fn new(core: usize, pool: &Pool, burst: usize) -> Lcore {
         let (cache, burst) = (pool.cache(), Burst::new(burst));
         Lcore { core, streams: Vec::new(), steps: Vec::new(), spare: Vec::new(), cache, burst }
     }
 
     /// Forwards until told to quit, then until nothing is under way.
-    pub fn work(&mut self, quit: &Stop) -> Result<(), Fault> {
+    pub(crate) fn work(&mut self, quit: &Stop) -> Result<(), Fault> {
         let mut idle = 0;
         let mut draining: Option<Instant> = None;
         loop {
@@ -138,7 +138,7 @@ impl Lcore {
     }
 
     /// Gives all queues back to `ports` and adds what was counted.
-    pub fn give_back(self, ports: &mut Ports, forwarded: &mut [Forwarded]) {
+    pub(crate) fn give_back(self, ports: &mut Ports, forwarded: &mut [Forwarded]) {
         for stream in self.streams {
             if let Some(count) = forwarded.get_mut(stream.from) {
                 count.rx_packets += stream.received;

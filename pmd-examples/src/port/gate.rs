@@ -8,7 +8,7 @@ use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
 
 /// Opens and shuts the source of a link; shut at first. Clones share it.
 #[derive(Clone, Default)]
-pub struct Valve(Arc<State>);
+pub(crate) struct Valve(Arc<State>);
 
 #[derive(Default)]
 struct State {
@@ -18,12 +18,12 @@ struct State {
 
 impl Valve {
     /// Lets the source flow, or nothing more be received.
-    pub fn set(&self, open: bool) {
+    pub(crate) fn set(&self, open: bool) {
         self.0.open.store(open, Ordering::Relaxed);
     }
 
     /// Returns whether nothing more will ever be received.
-    pub fn is_dry(&self) -> bool {
+    pub(crate) fn is_dry(&self) -> bool {
         self.0.dry.load(Ordering::Relaxed)
     }
 
@@ -33,13 +33,13 @@ impl Valve {
 }
 
 /// A link behind a [`Valve`].
-pub struct Gate {
+pub(crate) struct Gate {
     link: Box<dyn Link>,
     valve: Valve,
 }
 
 impl Gate {
-    pub fn new(link: Box<dyn Link>) -> (Gate, Valve) {
+    pub(crate) fn new(link: Box<dyn Link>) -> (Gate, Valve) {
         let valve = Valve::default();
         (Gate { link, valve: valve.clone() }, valve)
     }

@@ -21,35 +21,35 @@ use crate::cli::{EnvArgs, Models, PortArgs};
 use crate::fault::Fault;
 use crate::memory;
 
-pub use vdev::{Plugged, Step};
+pub(crate) use vdev::{Plugged, Step};
 
 /// How long a link may take to come up (as testpmd waits).
 const LINK_LIMIT: Duration = Duration::from_secs(9);
 
 /// One started port.
-pub struct Open {
+pub(crate) struct Open {
     /// The name from the command line.
-    pub name: String,
+    pub(crate) name: String,
     /// Its control side.
-    pub port: Box<dyn Port>,
+    pub(crate) port: Box<dyn Port>,
     /// What its model is plugged into.
-    pub plugged: Plugged,
+    pub(crate) plugged: Plugged,
 }
 
 /// All ports, and what they share.
-pub struct Ports {
+pub(crate) struct Ports {
     /// The control sides, by number.
-    pub open: Vec<Open>,
+    pub(crate) open: Vec<Open>,
     /// Receive queues of each port.
-    pub rx: Vec<Vec<Box<dyn RxQueue>>>,
+    pub(crate) rx: Vec<Vec<Box<dyn RxQueue>>>,
     /// Transmit queues of each port.
-    pub tx: Vec<Vec<Box<dyn TxQueue>>>,
+    pub(crate) tx: Vec<Vec<Box<dyn TxQueue>>>,
     /// The pool of all ports.
-    pub pool: Pool,
+    pub(crate) pool: Pool,
 
     
     /// Models that work on the lcores.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     threads: Vec<ModelThread>,
 }
 
@@ -57,7 +57,7 @@ pub struct Ports {
 const DEFAULT_VDEVS: [&str; 2] = ["net_ixgbe0,link=gen", "net_ixgbe1,link=gen"];
 
 /// Opens and starts the ports of a command line.
-pub fn open(env: &EnvArgs, args: &PortArgs, default: &[&str]) -> Result<Ports, Fault> {
+pub(crate) fn open(env: &EnvArgs, args: &PortArgs, default: &[&str]) -> Result<Ports, Fault> {
     let texts: Vec<&str> = if env.vdevs.is_empty() {
         default.to_vec()
     } else {
@@ -102,7 +102,7 @@ pub fn open(env: &EnvArgs, args: &PortArgs, default: &[&str]) -> Result<Ports, F
 }
 
 /// Returns the vdevs that `pmd fwd` uses when none are given.
-pub fn default_vdevs() -> &'static [&'static str] {
+pub(crate) fn default_vdevs() -> &'static [&'static str] {
     &DEFAULT_VDEVS
 }
 
@@ -149,14 +149,14 @@ impl Ports {
     }
 
     /// Lets traffic in, once every port receives.
-    pub fn open_valves(&self) {
+    pub(crate) fn open_valves(&self) {
         for one in &self.open {
             one.plugged.valve.set(true);
         }
     }
 
     /// Stops all ports. An error if a buffer did not come back.
-    pub fn stop(self) -> Result<(), Fault> {
+    pub(crate) fn stop(self) -> Result<(), Fault> {
         let Ports { open, rx, tx, pool, threads, .. } = self;
         for ((one, rx), tx) in open.into_iter().zip(rx).zip(tx) {
             one.port.stop(rx, tx).map_err(|error| Fault::from(error).of(&one.name))?;

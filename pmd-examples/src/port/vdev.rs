@@ -16,25 +16,25 @@ use super::gate::{Gate, Valve};
 use crate::fault::Fault;
 
 /// Lets a model do some work; returns whether there was any.
-pub type Step = Arc<dyn Fn() -> bool + Send + Sync>;
+pub(crate) type Step = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A model in a device, plugged into a link.
-pub struct Plugged {
-    pub name: String,
-    pub device: Arc<dyn Device>,
-    pub step: Step,
+pub(crate) struct Plugged {
+    pub(crate) name: String,
+    pub(crate) device: Arc<dyn Device>,
+    pub(crate) step: Step,
     /// Lets the model work on a thread of its own.
-    pub spawn: Box<dyn Fn(Idle) -> Result<ModelThread, DeviceError> + Send>,
+    pub(crate) spawn: Box<dyn Fn(Idle) -> Result<ModelThread, DeviceError> + Send>,
     /// Shuts the link's source, and knows when that has run dry.
-    pub valve: Valve,
+    pub(crate) valve: Valve,
     /// What crosses the link, seen from the MAC.
-    pub traffic: Watch<Traffic>,
+    pub(crate) traffic: Watch<Traffic>,
     /// What the sink finds, where the link is a generator with one.
-    pub verdict: Option<Watch<Verdict>>,
+    pub(crate) verdict: Option<Watch<Verdict>>,
     /// What the cable does, where it does.
-    pub impairments: Option<Watch<Impairments>>,
+    pub(crate) impairments: Option<Watch<Impairments>>,
     /// Traffic is generated without end: such a run ends by time.
-    pub endless: bool,
+    pub(crate) endless: bool,
 }
 
 /// Options of a device, before those of its link.
@@ -44,7 +44,7 @@ const OWN: &[&str] = &["mac", "part"];
 const NAMES: [&str; 4] = ["net_ixgbe", "net_tap", "net_pcap", "net_af_packet"];
 
 /// Makes the devices that `texts` describe.
-pub fn plug(texts: &[&str], clock: &Arc<dyn Clock>) -> Result<Vec<Plugged>, Fault> {
+pub(crate) fn plug(texts: &[&str], clock: &Arc<dyn Clock>) -> Result<Vec<Plugged>, Fault> {
     let mut panel = PatchPanel::new();
     let mut all: Vec<Plugged> = Vec::new();
     for (number, text) in texts.iter().enumerate() {
@@ -110,13 +110,13 @@ fn mac_of(vdev: &Vdev, number: usize) -> Result<MacAddr, Fault> {
 }
 
 /// A clock that lets inline models work while a driver waits for one of them.
-pub struct SteppingClock {
+pub(crate) struct SteppingClock {
     clock: Arc<dyn Clock>,
     steps: Vec<Step>,
 }
 
 impl SteppingClock {
-    pub fn new(clock: Arc<dyn Clock>, steps: Vec<Step>) -> SteppingClock {
+    pub(crate) fn new(clock: Arc<dyn Clock>, steps: Vec<Step>) -> SteppingClock {
         SteppingClock { clock, steps }
     }
 }
@@ -135,7 +135,7 @@ impl Clock for SteppingClock {
 }
 
 /// Prints every register access of `device` to standard error, decoded.
-pub fn traced(device: Arc<dyn Device>, clock: Arc<dyn Clock>) -> Arc<dyn Device> {
+pub(crate) fn traced(device: Arc<dyn Device>, clock: Arc<dyn Clock>) -> Arc<dyn Device> {
     let print = |event: &TraceEvent<'_>| eprintln!("{event}");
     Arc::new(Tracer::new(device, clock, print).decode::<pmd_ixgbe::regs::Ixgbe>(0))
 }
