@@ -242,26 +242,26 @@ impl<F: InPlaceFormat> InPlace<F> {
             // SAFETY: `limit` descriptors follow `first` before the ring's end.
             let cell = unsafe { &*descriptors.add(taken as usize) };
             let word = u64::from_le(cell[1].load(Ordering::Acquire));
-            if word & F::DONE == 0 {
-                break;
-            }
-            let mut len = word & F::LENGTH;
-            let outputs = if word & F::RECEIVED == F::RECEIVED && len <= room {
+            let len = word & F::LENGTH;
+            // The usual packet passes two tests; what is rare is told apart out of line.
+            if word & F::RECEIVED != F::RECEIVED {
+                if word & F::DONE == 0 {
+                    break;
+                }
+                self.malformed(first + taken);
+            } else if len > room {
+                self.malformed(first + taken);
+            } else {
                 // SAFETY: 1. buffer `first + taken` starts here and has `stride >= room >= len` bytes in the region that this
                 // value owns; 2. the device says that it is done with it, and gets it back only behind this borrow.
-                decide(unsafe { core::slice::from_raw_parts_mut(data, len as usize) })
-            } else {
-                self.malformed()
-            };
-            bytes += len;
-            dropped += u64::from(outputs == Outputs::DROP);
-            let all = len;
-            if outputs.0 & 1 == 0 {
-                len = 0;
-            }
-            cell[1].store((len | F::SEND).to_le(), Ordering::Relaxed);
-            if !one {
-                self.send_others(first + taken, all, outputs);
+                let outputs = decide(unsafe { core::slice::from_raw_parts_mut(data, len as usize) });
+                bytes += len;
+                dropped += u64::from(outputs == Outputs::DROP);
+                let shown = if outputs.0 & 1 == 0 { 0 } else { len };
+                cell[1].store((shown | F::SEND).to_le(), Ordering::Relaxed);
+                if !one {
+                    self.send_others(first + taken, len, outputs);
+                }
             }
             // SAFETY: at most one past the last buffer, which ends inside of the region or at its end.
             data = unsafe { data.add(stride) };
@@ -306,10 +306,13 @@ impl<F: InPlaceFormat> InPlace<F> {
         self.lost.check().map(|()| 0)
     }
 
+    /// Counts a descriptor that is not a whole packet in one buffer, and makes the outputs skip it.
     #[cold]
-    fn malformed(&self) -> Outputs {
+    #[inline(never)]
+    fn malformed(&self, index: u32) {
         count(&self.stats.malformed, 1);
-        Outputs::DROP
+        self.ring.at(index)[1].store(F::SEND.to_le(), Ordering::Relaxed);
+        self.send_others(index, 0, Outputs::DROP);
     }
 
     /// Writes the descriptor of every output but the first.
