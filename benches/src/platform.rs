@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use pmd_ixgbe::desc::{legacy, rx, tx};
 use pmd_ixgbe::regs::{
-    ANLP1, CTRL, EEC, EERD, LINKS, RDBA, RDLEN, RDRXCTL, RDT, RXDCTL, SECRXSTAT, SRRCTL, STATUS, SWSM, TDBA, TDLEN, TDT, TDWBA,
+    ANLP1, CTRL, EEC, EERD, LINKS, RDBA, RDLEN, RDRXCTL, RDT, RXDCTL, SECRXSTAT, SRRCTL, STATUS, SWSM, TDBA,
+    TDLEN, TDT, TDWBA,
 };
 use vfio_hal::bar::Bar;
 use vfio_hal::dma::Dma;

@@ -158,7 +158,9 @@ impl fmt::Display for Bdf {
 
 /// A text that names no PCI function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a PCI address: write domain:bus:device.function in hex, like 0000:01:00.0; the domain may be left out")]
+#[error(
+    "not a PCI address: write domain:bus:device.function in hex, like 0000:01:00.0; the domain may be left out"
+)]
 pub struct BdfError;
 
 impl FromStr for Bdf {
@@ -195,7 +197,20 @@ mod tests {
 
     #[test]
     fn bdf_refuses_everything_else() {
-        for text in ["", ":", ".", "1", "00:00", "00:20.0", "00:00.8", "100:00.0", "+1:00.0", "00:00.0 ", "0:0:0:0.0", "00:é.0"] {
+        for text in [
+            "",
+            ":",
+            ".",
+            "1",
+            "00:00",
+            "00:20.0",
+            "00:00.8",
+            "100:00.0",
+            "+1:00.0",
+            "00:00.0 ",
+            "0:0:0:0.0",
+            "00:é.0",
+        ] {
             assert_eq!(text.parse::<Bdf>(), Err(BdfError), "{text:?}");
         }
     }

@@ -69,13 +69,17 @@ pub enum DeviceError {
         what: &'static str,
     },
     /// The device has no such BAR.
-    #[error("BAR {index} is not there: the device does not implement it, or it is the upper half of a 64-bit BAR")]
+    #[error(
+        "BAR {index} is not there: the device does not implement it, or it is the upper half of a 64-bit BAR"
+    )]
     NoBar {
         /// The BAR asked for.
         index: u8,
     },
     /// The BAR is too small for the driver's registers: not the device the driver is for.
-    #[error("BAR {index} has {len:#x} bytes, the driver's registers need {need:#x}: not the device it is for?")]
+    #[error(
+        "BAR {index} has {len:#x} bytes, the driver's registers need {need:#x}: not the device it is for?"
+    )]
     BarTooSmall {
         /// Which BAR.
         index: u8,
@@ -116,13 +120,17 @@ pub enum DeviceError {
     #[error("that memory belongs to another IOVA space than the device: allocate it from the device's space")]
     ForeignSpace,
     /// A bus address register before anyone said which address space the device is in.
-    #[error("{register} takes a bus address, but its block is bound to no IOVA space: bind it to the device's first")]
+    #[error(
+        "{register} takes a bus address, but its block is bound to no IOVA space: bind it to the device's first"
+    )]
     Unbound {
         /// The register's name.
         register: &'static str,
     },
     /// A bus address that the register cannot hold.
-    #[error("{register} cannot hold the address {iova}: it must be a multiple of {align} and fit the register")]
+    #[error(
+        "{register} cannot hold the address {iova}: it must be a multiple of {align} and fit the register"
+    )]
     BusAlign {
         /// The register's name.
         register: &'static str,
@@ -132,7 +140,9 @@ pub enum DeviceError {
         align: u64,
     },
     /// The device did not do in time what it must.
-    #[error("the device did not finish '{what}' within {millis} ms: reset it, and if that fails, power-cycle it")]
+    #[error(
+        "the device did not finish '{what}' within {millis} ms: reset it, and if that fails, power-cycle it"
+    )]
     Timeout {
         /// What was waited for.
         what: &'static str,

@@ -56,7 +56,12 @@ pub trait Irqs: Send + Sync {
 
     /// Delivers vector `first` of `kind` to `sinks[0]`, the next to `sinks[1]` and so on. `None` stops that
     /// vector; vectors outside of the list keep what they have.
-    fn enable(&self, kind: IrqKind, first: u32, sinks: &[Option<Arc<dyn IrqSink>>]) -> Result<(), DeviceError>;
+    fn enable(
+        &self,
+        kind: IrqKind,
+        first: u32,
+        sinks: &[Option<Arc<dyn IrqSink>>],
+    ) -> Result<(), DeviceError>;
 
     /// Stops all vectors of `kind`.
     fn disable(&self, kind: IrqKind) -> Result<(), DeviceError>;

@@ -64,7 +64,8 @@ impl core::str::FromStr for MacAddr {
         let mut bytes = [0; 6];
         let mut parts = text.split([':', '-']);
         for byte in &mut bytes {
-            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
+            let part =
+                parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
             *byte = u8::from_str_radix(part.ok_or(MacAddrError)?, 16).map_err(|_| MacAddrError)?;
         }
         if parts.next().is_some() { Err(MacAddrError) } else { Ok(MacAddr(bytes)) }
@@ -91,7 +92,9 @@ impl fmt::Display for LinkStatus {
         }
         let duplex = if self.full_duplex { "full-duplex" } else { "half-duplex" };
         match self.speed_mbps {
-            mbps if mbps >= 1000 && mbps.is_multiple_of(1000) => write!(f, "up, {} Gbps {duplex}", mbps / 1000),
+            mbps if mbps >= 1000 && mbps.is_multiple_of(1000) => {
+                write!(f, "up, {} Gbps {duplex}", mbps / 1000)
+            }
             mbps => write!(f, "up, {mbps} Mbps {duplex}"),
         }
     }

@@ -72,18 +72,26 @@ impl Config {
     /// Checks everything that can be checked without the device.
     pub(crate) fn validate(&self, model: &Model) -> Result<(), PortError> {
         let range = |what, value: u64, min: u64, max: u64| {
-            if (min..=max).contains(&value) { Ok(()) } else { Err(PortError::OutOfRange { what, value, min, max }) }
+            if (min..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(PortError::OutOfRange { what, value, min, max })
+            }
         };
         range("the number of receive queues", self.rx_queues.into(), 1, MAX_QUEUES.into())?;
         range("the number of transmit queues", self.tx_queues.into(), 1, MAX_QUEUES.into())?;
-        for (what, size) in [("the receive ring's size", self.rx_ring), ("the transmit ring's size", self.tx_ring)] {
+        for (what, size) in
+            [("the receive ring's size", self.rx_ring), ("the transmit ring's size", self.tx_ring)]
+        {
             range(what, size.into(), 64, 4096)?;
             if !size.is_power_of_two() {
                 return Err(PortError::Invalid { what: "ring sizes are powers of two from 64 to 4096" });
             }
         }
         match &self.rss {
-            Some(_) => range("the number of RSS queues", self.rx_queues.into(), 1, max_rss_queues(model).into()),
+            Some(_) => {
+                range("the number of RSS queues", self.rx_queues.into(), 1, max_rss_queues(model).into())
+            }
             None => Ok(()),
         }
     }
@@ -95,7 +103,8 @@ impl Config {
 
     /// Returns the buffers that a pool needs for this port: rings, and for each queue pair's lcore a cache and two bursts.
     pub fn buffers(&self) -> u32 {
-        const PER_LCORE: u32 = (vfio_hal::dma::pool::CACHE_CAPACITY + 2 * vfio_hal::dma::pool::MAGAZINE) as u32;
+        const PER_LCORE: u32 =
+            (vfio_hal::dma::pool::CACHE_CAPACITY + 2 * vfio_hal::dma::pool::MAGAZINE) as u32;
         let rings = u32::from(self.rx_queues) * self.rx_ring + u32::from(self.tx_queues) * self.tx_ring;
         rings + u32::from(self.rx_queues.max(self.tx_queues)) * PER_LCORE
     }

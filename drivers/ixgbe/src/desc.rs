@@ -189,7 +189,8 @@ impl TxFormat for Advanced {
 
 /// Returns the descriptors for a packet with offloads (7.2.3.2.3 context, 7.2.3.2.4 data).
 fn plan(packet: &Packet) -> Result<TxPlan, TxError> {
-    const CHECKSUMS: TxFlags = TxFlags::TCP_CHECKSUM.union(TxFlags::UDP_CHECKSUM).union(TxFlags::SCTP_CHECKSUM);
+    const CHECKSUMS: TxFlags =
+        TxFlags::TCP_CHECKSUM.union(TxFlags::UDP_CHECKSUM).union(TxFlags::SCTP_CHECKSUM);
     const L4: TxFlags = CHECKSUMS.union(TxFlags::TCP_SEGMENT);
     let flags = packet.tx_flags();
     let wants = |flag| flags.contains(flag);
@@ -203,7 +204,9 @@ fn plan(packet: &Packet) -> Result<TxPlan, TxError> {
     let (mut first, mut second) = (0, 0);
     if flags.intersects(L4.union(TxFlags::IP_CHECKSUM)) {
         if !(14..=127).contains(&l2) || l3 == 0 || l3 > 511 {
-            return refuse("checksum offload needs the lengths of layer 2 (14 to 127 bytes) and layer 3 (1 to 511)");
+            return refuse(
+                "checksum offload needs the lengths of layer 2 (14 to 127 bytes) and layer 3 (1 to 511)",
+            );
         }
         if u32::from(l2) + u32::from(l3) > total {
             return refuse("the header lengths are longer than the packet");
@@ -232,7 +235,9 @@ fn plan(packet: &Packet) -> Result<TxPlan, TxError> {
     if wants(TxFlags::TCP_SEGMENT) {
         let headers = u32::from(l2) + u32::from(l3) + u32::from(l4);
         if l4 < 20 || packet.mss() == 0 || headers >= total {
-            return refuse("TCP segmentation needs the TCP header's length (at least 20 bytes), an MSS and payload");
+            return refuse(
+                "TCP segmentation needs the TCP header's length (at least 20 bytes), an MSS and payload",
+            );
         }
         if headers + u32::from(packet.mss()) > MAX_FRAME {
             return refuse("headers and MSS together are longer than the device can send");

@@ -15,9 +15,7 @@ use vfio_hal::ring::{InPlace, InPlaceFormat, Output, RingMemory};
 use crate::desc::legacy;
 use crate::init;
 use crate::port::{Configured, region};
-use crate::regs::{
-    DCA_TXCTRL, RDBA, RDH, RDLEN, RDT, RXDCTL, SRRCTL, TDBA, TDH, TDLEN, TDT, TDWBA, TXDCTL,
-};
+use crate::regs::{DCA_TXCTRL, RDBA, RDH, RDLEN, RDT, RXDCTL, SRRCTL, TDBA, TDH, TDLEN, TDT, TDWBA, TXDCTL};
 use crate::tx::thresholds;
 
 /// Legacy descriptors, both ways.
@@ -79,7 +77,8 @@ fn link(
     outputs: &[usize],
     size: u32,
 ) -> Result<Forwarder, PortError> {
-    const NO_PORT: PortError = PortError::Invalid { what: "the forwarder's input and outputs must be among the ports" };
+    const NO_PORT: PortError =
+        PortError::Invalid { what: "the forwarder's input and outputs must be among the ports" };
     if outputs.iter().chain([&input]).any(|&port| port >= ports.len()) {
         return Err(NO_PORT);
     }
@@ -144,7 +143,8 @@ fn link(
     hw.regs.at::<RDH>(0)?.write(RDH::default());
     let control = hw.regs.at::<RXDCTL>(0)?;
     control.write(RXDCTL::default().with_enable(true));
-    Poll::new(&*hw.clock, "receive queue enable (RXDCTL.ENABLE)", ENABLE_LIMIT).register(control, RXDCTL::enable)?;
+    Poll::new(&*hw.clock, "receive queue enable (RXDCTL.ENABLE)", ENABLE_LIMIT)
+        .register(control, RXDCTL::enable)?;
     forwarder.start();
     init::enable_receive(hw, true)?;
     Ok(forwarder)

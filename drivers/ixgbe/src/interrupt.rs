@@ -47,7 +47,8 @@ impl Vector {
 
 /// Chooses MSI-X with automatic masking, and which vector each of `queues` receive queues fires. All stay masked.
 pub(crate) fn setup(hw: &mut Hw, queues: u16) -> Result<(), PortError> {
-    let gpie = GPIE::default().with_multiple_msix(true).with_pba_support(true).with_ocd(true).with_eiame(true);
+    let gpie =
+        GPIE::default().with_multiple_msix(true).with_pba_support(true).with_ocd(true).with_eiame(true);
     hw.regs.write(Events::pins(hw.model, gpie));
     // Queue causes clear and mask themselves when their message is sent.
     hw.regs.write(EIAC::default().with_rtx_queue(0xffff));
@@ -70,7 +71,11 @@ pub(crate) fn setup(hw: &mut Hw, queues: u16) -> Result<(), PortError> {
 }
 
 /// Delivers `vector` to `sink`, or nowhere.
-pub(crate) fn route(device: &dyn Device, vector: Vector, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
+pub(crate) fn route(
+    device: &dyn Device,
+    vector: Vector,
+    sink: Option<Arc<dyn IrqSink>>,
+) -> Result<(), PortError> {
     let irqs = device.irqs().ok_or(DeviceError::Unsupported { what: "interrupts" })?;
     if irqs.info(IrqKind::MsiX).count <= vector.0 {
         return Err(PortError::Unsupported { what: "an MSI-X vector for that queue" });

@@ -4,6 +4,7 @@
 //! from. [`Running`] is the control side of a started port; the queues are values of their own, and
 //! [`Running::stop`] takes all of them back. A step that fails gives back the state before it, in [`Failed`].
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -60,7 +61,7 @@ impl<T: core::fmt::Debug> core::error::Error for Failed<T> {}
 
 /// A device that the driver has reset and identified.
 pub struct Probed {
-    hw: Hw,
+    hw: Box<Hw>,
     mac: MacAddr,
 }
 
@@ -75,7 +76,7 @@ impl Probed {
     pub fn new(device: Arc<dyn Device>, clock: Arc<dyn Clock>) -> Result<Probed, PortError> {
         let model = identify(&device)?;
         let regs = Regs::new(device.bar(0)?)?;
-        let mut hw = Hw { regs, device, clock, model };
+        let mut hw = Box::new(Hw { regs, device, clock, model });
         init::reset(&mut hw)?;
         eeprom::verify_checksum(&hw)?;
         let mac = eeprom::permanent_mac(&hw)?;
@@ -99,9 +100,14 @@ impl Probed {
 
     /// Makes rings in `space` and sets the port up to receive into buffers of `pool`. The device must be attached to the
     /// space.
-    pub fn configure(self, space: &IovaSpace, pool: &Pool, config: Config) -> Result<Configured, Failed<Probed>> {
+    pub fn configure(
+        self,
+        space: &IovaSpace,
+        pool: &Pool,
+        config: Config,
+    ) -> Result<Configured, Failed<Probed>> {
         match Setup::new(&self.hw, self.mac, space, pool, config) {
-            Ok(setup) => Ok(Configured { hw: self.hw, setup }),
+            Ok(setup) => Ok(Configured { hw: self.hw, setup: Box::new(setup) }),
             Err(error) => Err(Failed { error, back: self }),
         }
     }
@@ -131,7 +137,13 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    fn new(hw: &Hw, mac: MacAddr, space: &IovaSpace, pool: &Pool, config: Config) -> Result<Setup, PortError> {
+    fn new(
+        hw: &Hw,
+        mac: MacAddr,
+        space: &IovaSpace,
+        pool: &Pool,
+        config: Config,
+    ) -> Result<Setup, PortError> {
         config.validate(hw.model)?;
         if !space.is_attached(&hw.device) || pool.space() != space.id() {
             return Err(PortError::NotInSpace);
@@ -166,8 +178,8 @@ impl Setup {
 
 /// A port with rings and filters, not started.
 pub struct Configured {
-    hw: Hw,
-    setup: Setup,
+    hw: Box<Hw>,
+    setup: Box<Setup>,
 }
 
 impl core::fmt::Debug for Configured {
@@ -194,7 +206,7 @@ impl core::fmt::Debug for Started {
 }
 
 impl Configured {
-    pub(crate) fn from_parts(hw: Hw, setup: Setup) -> Configured {
+    pub(crate) fn from_parts(hw: Box<Hw>, setup: Box<Setup>) -> Configured {
         Configured { hw, setup }
     }
 
@@ -270,7 +282,14 @@ impl Configured {
         for id in 0..config.rx_queues {
             let tail = hw.regs.doorbell::<RDT>(id.into())?;
             let room = setup.buffer_kib * 1024;
-            let ring = RxRing::new(memory.ring(config.rx_ring)?, tail, lost.clone(), &setup.pool, room, config.port)?;
+            let ring = RxRing::new(
+                memory.ring(config.rx_ring)?,
+                tail,
+                lost.clone(),
+                &setup.pool,
+                room,
+                config.port,
+            )?;
             rx.push(RxQueue::new(key.clone(), id, ring, view.clone(), clock.clone(), config.vlan_strip));
         }
         let mut tx = Vec::new();

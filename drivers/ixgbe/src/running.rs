@@ -6,9 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use vfio_hal::irq::IrqSink;
-use vfio_hal::pmd::{
-    self, FlowControl, LinkStatus, MacAddr, Port, PortError, PortInfo, PortStats,
-};
+use vfio_hal::pmd::{self, FlowControl, LinkStatus, MacAddr, Port, PortError, PortInfo, PortStats};
 
 use crate::hw::Hw;
 use crate::inspect::Inspect;
@@ -21,8 +19,8 @@ use crate::{flow_control, init, link, mtu};
 
 /// The control side of a started port. Its queues are values of their own; it has the registers that all of them share.
 pub struct Running {
-    hw: Hw,
-    setup: Setup,
+    hw: Box<Hw>,
+    setup: Box<Setup>,
     key: PortKey,
     /// How many receive and transmit queues there are.
     queues: (u32, u32),
@@ -32,12 +30,15 @@ pub struct Running {
 
 impl core::fmt::Debug for Running {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Running").field("model", self.hw.model).field("queues", &self.queues).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("model", self.hw.model)
+            .field("queues", &self.queues)
+            .finish_non_exhaustive()
     }
 }
 
 impl Running {
-    pub(crate) fn new(hw: Hw, setup: Setup, key: PortKey, queues: (u32, u32)) -> Running {
+    pub(crate) fn new(hw: Box<Hw>, setup: Box<Setup>, key: PortKey, queues: (u32, u32)) -> Running {
         Running { hw, setup, key, queues, link_up: false }
     }
 
@@ -171,7 +172,12 @@ impl Running {
     pub fn set_rx_interrupt(&mut self, queue: u16, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
         let max = self.queues.0.saturating_sub(1).into();
         if u64::from(queue) > max {
-            return Err(PortError::OutOfRange { what: "the receive queue", value: queue.into(), min: 0, max });
+            return Err(PortError::OutOfRange {
+                what: "the receive queue",
+                value: queue.into(),
+                min: 0,
+                max,
+            });
         }
         interrupt::route(&*self.hw.device, Vector::of_queue(queue), sink)
     }
@@ -193,7 +199,7 @@ impl Running {
     pub fn stop(mut self, rx: Vec<RxQueue>, tx: Vec<TxQueue>) -> Result<Configured, Failed<StopFailed>> {
         let missing = self.missing(&rx, &tx);
         if missing != 0 {
-            let back = StopFailed::Running(Started { port: self, rx, tx });
+            let back = StopFailed::Running(Box::new(Started { port: self, rx, tx }));
             return Err(Failed { error: PortError::QueuesMissing { missing }, back });
         }
         let result = self.halt(rx, tx);
@@ -248,7 +254,7 @@ impl Running {
 #[derive(Debug)]
 pub enum StopFailed {
     /// Everything, still running: not all queues were given back.
-    Running(Started),
+    Running(Box<Started>),
     /// A stopped port: the device did not answer, and what it may still use is leaked.
     Stopped(Configured),
 }
@@ -332,8 +338,10 @@ impl Port for Running {
         tx: Vec<Box<dyn pmd::TxQueue>>,
     ) -> Result<(), PortError> {
         // Queues of other drivers do not count, and `stop` says what is missing.
-        let rx = rx.into_iter().filter_map(|queue| queue.into_any().downcast().ok().map(|queue| *queue)).collect();
-        let tx = tx.into_iter().filter_map(|queue| queue.into_any().downcast().ok().map(|queue| *queue)).collect();
+        let rx =
+            rx.into_iter().filter_map(|queue| queue.into_any().downcast().ok().map(|queue| *queue)).collect();
+        let tx =
+            tx.into_iter().filter_map(|queue| queue.into_any().downcast().ok().map(|queue| *queue)).collect();
         (*self).stop(rx, tx).map(drop).map_err(|failed| failed.error)
     }
 }

@@ -86,7 +86,8 @@ impl RxQueue {
         let (bus, bytes) = self.ring.bus();
         self.view.write_bus::<crate::regs::RDBA>(queue, bus)?;
         self.view.at::<RDLEN>(queue)?.write(RDLEN::new(bytes));
-        let srrctl = SRRCTL::default().with_bsizepacket(kib).with_desctype(ADVANCED_ONE_BUFFER).with_drop_en(drop);
+        let srrctl =
+            SRRCTL::default().with_bsizepacket(kib).with_desctype(ADVANCED_ONE_BUFFER).with_drop_en(drop);
         self.view.at::<SRRCTL>(queue)?.write(srrctl);
         Ok(())
     }

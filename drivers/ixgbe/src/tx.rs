@@ -80,7 +80,11 @@ impl TxQueue {
     }
 
     /// Sends read-only clones, for multicast.
-    pub fn tx_burst_shared(&mut self, cache: &mut Cache, burst: &mut Burst<SharedBuf>) -> Result<usize, TxError> {
+    pub fn tx_burst_shared(
+        &mut self,
+        cache: &mut Cache,
+        burst: &mut Burst<SharedBuf>,
+    ) -> Result<usize, TxError> {
         self.ring.burst_shared(cache, burst)
     }
 
