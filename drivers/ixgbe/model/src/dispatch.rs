@@ -9,6 +9,7 @@ use pmd_links::Nanos;
 use vfio_hal::regs::{AccessKind, Register};
 use vfio_user_kit::Context;
 
+use crate::clock;
 use crate::model::Model82599;
 use crate::regs::RegisterFile;
 use crate::regs::access::Dwords;
@@ -40,6 +41,17 @@ impl Dwords for Registers<'_, '_, '_> {
             }
             LINKS::OFFSET => model.phy.read_links(core.regs.get()),
             SWSM::OFFSET => model.semaphores.read(),
+            SYSTIM::OFFSET => model.clock.read(core, place.half),
+            RXSTMPH::OFFSET => {
+                clock::free_rx(core);
+                core.regs.peek(&place)
+            }
+            TXSTMP::OFFSET => {
+                if place.half == 1 {
+                    clock::free_tx(core);
+                }
+                core.regs.peek(&place)
+            }
             _ if place.info.access == AccessKind::ReadClear => core.regs.software_read(&place),
             _ => self.peek(offset),
         }
@@ -109,6 +121,9 @@ impl Dwords for Registers<'_, '_, '_> {
         let (now, element) = (model.core.now, place.element);
         let core = &mut model.core;
         let (doorbells, irq) = (self.cx.doorbells, self.cx.irq);
+        if place.register == TIMINCA::OFFSET {
+            model.clock.settle(core);
+        }
         // Storage first; what follows looks at the result.
         core.regs.software_write(&place, value);
         match place.register {
@@ -171,6 +186,20 @@ impl Dwords for Registers<'_, '_, '_> {
             SRRCTL::OFFSET => model.rx.queues[element].set_srrctl(core.regs.at(element)),
             RXDCTL::OFFSET => model.rx.control(core, doorbells, element),
             RDT::OFFSET => doorbells.store(doorbell::rx(element), value & 0xFFFF),
+
+            PFQDE::OFFSET => {
+                let value = PFQDE::new(value);
+                if value.we() {
+                    model.rx.queues[value.queue_index() as usize].drop_anyway = value.enable();
+                }
+            }
+
+            SYSTIM::OFFSET => model.clock.write(core, place.half, value),
+            TIMADJ::OFFSET if place.half == 1 => model.clock.adjust(core),
+            TCPTIMER::OFFSET => {
+                model.timer.write(TCPTIMER::new(value), now);
+                core.regs.set(TCPTIMER::new(value).with_kick_start(false));
+            }
 
             DMATXCTL::OFFSET => model.tx.enable(core, doorbells),
             TXDCTL::OFFSET => model.tx.control(core, doorbells, element),

@@ -42,6 +42,12 @@ impl Pause {
     }
 }
 
+/// The time of pause quanta, 512 bit times each, at the link's speed.
+fn quanta(core: &Core, count: u16) -> Nanos {
+    let bits = u64::from(count) * BITS_PER_QUANTUM;
+    bits * 1_000 / u64::from(if core.speed_mbps == 0 { 10_000 } else { core.speed_mbps })
+}
+
 /// Flow control of the port.
 #[derive(Default)]
 pub(crate) struct FlowControl {
@@ -61,8 +67,7 @@ impl FlowControl {
             core.regs.count::<LXOFFRXCNT>()
         }
         if core.regs.get::<MFLCN>().rfce() {
-            // 512 bit times at 10 Gbit/s.
-            self.paused_until = core.now.saturating_add(u64::from(pause.quanta) * BITS_PER_QUANTUM / 10);
+            self.paused_until = core.now.saturating_add(quanta(core, pause.quanta));
         }
     }
 
@@ -95,8 +100,8 @@ impl FlowControl {
     fn xoff(&mut self, core: &Core) {
         let quanta = core.regs.get::<FCTTV>().ttv0() as u16;
         self.outgoing = Some(Pause { quanta });
-        let refresh = u64::from(core.regs.get::<FCRTV>().refresh());
-        let after = if refresh == 0 { u64::from(quanta) } else { refresh } * BITS_PER_QUANTUM / 10;
+        let refresh = core.regs.get::<FCRTV>().refresh() as u16;
+        let after = self::quanta(core, if refresh == 0 { quanta } else { refresh });
         self.refresh_at = Some(core.now.saturating_add(after.max(1)));
     }
 

@@ -8,15 +8,17 @@
 //! - `regs`: the registers as memory. `dispatch`: which of them do something, and who does it.
 //! - `reset`, `nvm`, `semaphore`, `mdio`, `sfp`, `link`: what a driver needs until the link is up.
 //! - `rx`, `tx`: the data path, each in the order a packet goes. `flow_control`: PAUSE, between the two.
-//! - `irq`: causes and vectors.
-//! - [`inspect`], [`Config`]: the outside of the model.
+//! - `irq`: causes and vectors. `clock`: IEEE 1588. `timer`: the TCP timer.
+//! - [`Config`], [`inspect`], [`hostile`]: the outside of the model.
 #![forbid(unsafe_code)]
 
 mod checksum;
+mod clock;
 mod config;
 mod dispatch;
 mod events;
 mod flow_control;
+pub mod hostile;
 pub mod inspect;
 mod irq;
 mod link;
@@ -30,6 +32,7 @@ mod rx;
 mod semaphore;
 mod sfp;
 mod shared;
+mod timer;
 mod tx;
 mod wire;
 

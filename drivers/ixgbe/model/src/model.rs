@@ -3,12 +3,13 @@
 //! Key types: [`Model82599`]. Neighbours: implements [`DeviceModel`] for the backends; `dispatch` gives registers
 //! meaning, `reset` puts everything back, `inspect` shows the inside.
 
-use pmd_ixgbe::regs::{CTRL, EICR, ESDP, HLREG0, MLFC, RDT, TDT};
+use pmd_ixgbe::regs::{CTRL, EICR, ESDP, GPIE, HLREG0, MLFC, RDT, TDT};
 use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
 use vfio_hal::regs::{Register, RegisterInfo};
 use vfio_user_kit::{AccessError, BarKind, BarSpec, Context, DeviceModel, Ids, ResetKind, Spec, Work};
 
-use crate::config::{Config, Overrun, Part};
+use crate::clock::Clock;
+use crate::config::{Config, Module, Overrun, Part};
 use crate::dispatch::Registers;
 use crate::events::Events;
 use crate::flow_control::FlowControl;
@@ -24,6 +25,7 @@ use crate::semaphore::Semaphores;
 use crate::sfp::i2c::I2c;
 use crate::sfp::memory::ModuleMemory;
 use crate::shared::{Core, QUEUES};
+use crate::timer::TcpTimer;
 use crate::tx::{self, Tx};
 use crate::wire::Wire;
 
@@ -42,6 +44,8 @@ pub struct Model82599 {
     pub(crate) flow: FlowControl,
     pub(crate) rx: Rx,
     pub(crate) tx: Tx,
+    pub(crate) clock: Clock,
+    pub(crate) timer: TcpTimer,
     pub(crate) resetting: Resetting,
 }
 
@@ -61,12 +65,15 @@ impl Model82599 {
             flow: FlowControl::default(),
             rx: Rx::new(),
             tx: Tx::new(),
+            clock: Clock::default(),
+            timer: TcpTimer::default(),
             resetting: Resetting::default(),
             core: Core {
                 config,
                 regs: RegisterFile::new(),
                 irq: Interrupts::new(),
                 events: Events::default(),
+                speed_mbps: 0,
                 now: 0,
             },
         };
@@ -77,6 +84,23 @@ impl Model82599 {
     /// Plugs in another link; returns the one before.
     pub fn plug(&mut self, link: Box<dyn Link>) -> Box<dyn Link> {
         self.wire.replace(link)
+    }
+
+    /// Pulls the module out of the cage and puts another in; nothing happens on a backplane. The pins say so: SDP2 changes
+    /// level, which interrupts if GPIE.sdp2_gpien allows it.
+    pub fn swap_module(&mut self, module: Module) {
+        if self.core.config.part != Part::Sfp {
+            return;
+        }
+        self.core.config.module = module;
+        self.i2c.plug(ModuleMemory::new(module));
+        if self.core.regs.get::<GPIE>().sdp2_gpien() {
+            self.core.irq.raise(EICR::default().with_gpi_sdp2(true));
+        }
+        if self.phy.restart(self.core.now) {
+            self.link_changed();
+        }
+        self.update_link();
     }
 
     /// Makes frames that the link has buffered reach their destination.
@@ -93,6 +117,9 @@ impl Model82599 {
         self.core.now = self.core.now.max(now);
         let now = self.core.now;
         self.finish_reset(now);
+        if self.timer.expired(self.core.regs.get(), now) {
+            self.core.irq.raise(EICR::default().with_tcp_timer(true));
+        }
         if let Some(status) = self.wire.poll_status(now) {
             self.phy.set_wire(status);
         } else if self.phy.deadline().is_none_or(|at| now < at) {
@@ -120,6 +147,9 @@ impl Model82599 {
 
     /// The link went up or down.
     pub(crate) fn link_changed(&mut self) {
+        // The clock of the time stamps runs at the link's speed.
+        self.clock.settle(&self.core);
+        self.core.speed_mbps = self.phy.speed();
         self.core.irq.raise(EICR::default().with_lsc(true));
         if !self.phy.up() {
             // 8.2.3.23.9: faults of the local MAC.
@@ -129,7 +159,7 @@ impl Model82599 {
 
     /// Frames to and from the link and the rings.
     fn traffic(&mut self, cx: &Context<'_>) -> bool {
-        let Model82599 { core, flow, rx, tx, wire, phy, .. } = self;
+        let Model82599 { core, flow, rx, tx, wire, phy, clock, .. } = self;
         let now = core.now;
         let loopback = core.regs.get::<HLREG0>().lpbk();
         let mut looped = std::mem::take(&mut wire.frame);
@@ -139,15 +169,19 @@ impl Model82599 {
             flow.occupancy(core, rx.buffer.bytes());
             moved |= send_pause(core, flow, wire, loopback);
             if loopback || !flow.paused(now) {
-                moved |= tx.run(core, cx.dma, cx.doorbells, &mut |core, frame, _stamp| {
+                moved |= tx.run(core, cx.dma, cx.doorbells, &mut |core, frame, stamp| {
                     if loopback {
                         looped.clear();
                         looped.extend_from_slice(frame);
                         tx::mac::count(core, frame);
-                        rx.receive(core, flow, cx.dma, cx.doorbells, &mut looped);
+                        rx.receive(core, flow, clock, cx.dma, cx.doorbells, &mut looped);
                         return Sent::Accepted;
                     }
-                    to_wire(core, wire, frame)
+                    let sent = to_wire(core, wire, frame);
+                    if stamp && sent == Sent::Accepted {
+                        clock.stamp_tx(core);
+                    }
+                    sent
                 });
             }
             if !loopback {
@@ -158,7 +192,7 @@ impl Model82599 {
                     if !wire.receive(&mut looped, now) {
                         break;
                     }
-                    rx.receive(core, flow, cx.dma, cx.doorbells, &mut looped);
+                    rx.receive(core, flow, clock, cx.dma, cx.doorbells, &mut looped);
                     moved = true;
                 }
             }

@@ -16,10 +16,13 @@ use pmd_links::Nanos;
 use vfio_hal::regs::Register;
 use vfio_user_kit::{Context, Doorbells, ResetKind};
 
+use crate::clock::Clock;
 use crate::config::Part;
 use crate::flow_control::FlowControl;
 use crate::mdio::Mdio;
 use crate::model::Model82599;
+use crate::shared::Random;
+use crate::timer::TcpTimer;
 
 /// ESDP.iodir of an SFP+ board: SDP3 (laser off) and SDP5 (rate select) are outputs.
 const OUTPUTS: u32 = 1 << 3 | 1 << 5;
@@ -62,14 +65,8 @@ impl Model82599 {
     /// The state after power was applied.
     pub(crate) fn power_on(&mut self) {
         if let Some(seed) = self.core.config.ram_noise {
-            let mut state = seed.max(1);
-            self.core.regs.fill(is_ram, || {
-                // xorshift64: any generator does, the values need only not be zero.
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                state as u32
-            });
+            let mut random = Random::new(seed);
+            self.core.regs.fill(is_ram, || random.next() as u32);
         }
         // The EEPROM was read before PCIe came up.
         self.load_eeprom();
@@ -110,6 +107,9 @@ impl Model82599 {
         self.core.irq.reset();
         self.flow = FlowControl::default();
         self.mdio = Mdio::default();
+        self.clock = Clock::default();
+        self.timer = TcpTimer::default();
+        self.core.speed_mbps = 0;
         self.rx.reset(&mut self.core, doorbells);
         self.tx.reset(doorbells);
         self.phy.restart(self.core.now);

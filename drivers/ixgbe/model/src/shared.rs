@@ -15,6 +15,8 @@ pub(crate) struct Core {
     pub(crate) regs: RegisterFile,
     pub(crate) irq: Interrupts,
     pub(crate) events: Events,
+    /// The link's speed in Mbit/s, 0 when down.
+    pub(crate) speed_mbps: u32,
     /// The time of the current call.
     pub(crate) now: Nanos,
 }
@@ -41,4 +43,26 @@ pub(crate) fn queues(mut set: u128) -> impl Iterator<Item = usize> {
         set &= set - 1;
         Some(queue)
     })
+}
+
+/// Numbers that look random and repeat with their seed (xorshift64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        // 0 would stay 0.
+        Random(seed ^ 0x9E37_79B9_7F4A_7C15 | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number below `end`, which is not 0.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
 }

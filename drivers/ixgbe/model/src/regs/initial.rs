@@ -46,6 +46,9 @@ const MASKS: &[(u64, u32)] = &[
     (TDLEN::OFFSET, 0x000F_FF80),
     // Bit 31 is of the 82598.
     (VLNCTRL::OFFSET, 0x7000_FFFF),
+    // All but the latches' bits.
+    (TSYNCRXCTL::OFFSET, 0x1E),
+    (TSYNCTXCTL::OFFSET, 0x10),
     // All but DMAIDONE.
     (RDRXCTL::OFFSET, 0x3FFE_FFF7),
 ];

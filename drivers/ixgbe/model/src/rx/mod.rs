@@ -18,13 +18,15 @@ mod verify;
 
 use pmd_ixgbe::desc;
 use pmd_ixgbe::regs::{
-    EICR, HLREG0, Ixgbe, MPC, QBRC, QPRC, QPRDC, RDBA, RDLEN, RNBC, RQSMR, RXDCTL, RXPBSIZE, SRRCTL,
+    EICR, HLREG0, Ixgbe, MPC, QBRC, QPRC, QPRDC, RDBA, RDLEN, RNBC, RQSMR, RXDCTL, RXDGBC, RXDGPC, RXPBSIZE,
+    SRRCTL,
 };
 use pmd_links::Nanos;
 use vfio_hal::regs::Register;
 use vfio_user_kit::{DmaBus, Doorbells};
 
 use crate::checksum::crc32;
+use crate::clock::Clock;
 use crate::flow_control::FlowControl;
 use crate::shared::{Core, QUEUES, doorbell, queues};
 use buffer::PacketBuffer;
@@ -42,6 +44,8 @@ pub(crate) struct Rx {
     enable_at: Box<[Nanos; QUEUES]>,
     /// Queues that wrote descriptors back in this step.
     wrote: u128,
+    /// Those of them with a packet that asks for an interrupt at once.
+    urgent: u128,
 }
 
 /// Why a packet is still here.
@@ -61,6 +65,7 @@ impl Rx {
             buffer: PacketBuffer::default(),
             enable_at: Box::new([0; QUEUES]),
             wrote: 0,
+            urgent: 0,
         }
     }
 
@@ -75,6 +80,7 @@ impl Rx {
         self.steering.reset();
         self.mac.filter.reload(&core.regs);
         self.wrote = 0;
+        self.urgent = 0;
     }
 
     /// RXDCTL was written: starts or stops the queue.
@@ -106,6 +112,7 @@ impl Rx {
         &mut self,
         core: &mut Core,
         flow: &mut FlowControl,
+        clock: &Clock,
         dma: &dyn DmaBus,
         doorbells: &dyn Doorbells,
         frame: &mut Vec<u8>,
@@ -115,6 +122,9 @@ impl Rx {
             core.events.counters.rx_filter_drop += 1;
             return;
         };
+        if clock.stamp_rx(core, frame, &incoming.parsed, target.ieee1588) {
+            target.meta.status |= desc::rx::TS;
+        }
         if self.queues[target.queue].splits() {
             target.meta.header = split::header(core.regs.get(), frame, &incoming.parsed);
         }
@@ -190,12 +200,17 @@ impl Rx {
         match queue.deliver(dma, doorbells, packet, &target.meta) {
             Outcome::Delivered => {
                 self.wrote |= 1 << target.queue;
+                if target.immediate {
+                    self.urgent |= 1 << target.queue;
+                }
                 core.events.counters.rx_delivered += 1;
+                core.regs.count::<RXDGPC>();
+                core.regs.count_bytes::<RXDGBC>(0, packet.len());
                 core.regs.count_at::<QPRC>(counter, 1);
                 core.regs.count_bytes::<QBRC>(counter, packet.len());
                 Held::No
             }
-            Outcome::NoDescriptors if queue.drop_en => dropped(core, counter),
+            Outcome::NoDescriptors if queue.drop_en || queue.drop_anyway => dropped(core, counter),
             Outcome::NoDescriptors => Held::Yes,
             Outcome::Impossible(reason) => {
                 core.events.rx_setup(target.queue, reason);
@@ -212,6 +227,7 @@ impl Rx {
     /// Raises the interrupts of queues that wrote back.
     pub(crate) fn interrupts(&mut self, core: &mut Core) {
         queues(std::mem::take(&mut self.wrote)).for_each(|queue| core.irq.raise_rx(queue));
+        queues(std::mem::take(&mut self.urgent)).for_each(|queue| core.irq.hurry_rx(queue));
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) struct RxQueue {
     buffer: usize,
     header: usize,
     pub(crate) drop_en: bool,
+    /// PFQDE says drop, whatever SRRCTL says.
+    pub(crate) drop_anyway: bool,
     pub(crate) strip_vlan: bool,
     /// Descriptors from `head` on that were read already.
     fetched: Box<[[u64; 2]; FETCH]>,
@@ -78,6 +80,7 @@ impl RxQueue {
             buffer: 0,
             header: 0,
             drop_en: false,
+            drop_anyway: false,
             strip_vlan: false,
             fetched: Box::new([[0; 2]; FETCH]),
             fetched_from: 0,
@@ -118,6 +121,14 @@ impl RxQueue {
         self.drop_en = value.drop_en();
     }
 
+    /// The descriptors that the device may still read: the first, and how many.
+    pub(crate) fn owned(&self) -> (u32, u32) {
+        (
+            self.head,
+            if self.tail >= self.head { self.tail - self.head } else { self.len + self.tail - self.head },
+        )
+    }
+
     /// Whether headers get buffers of their own.
     pub(crate) fn splits(&self) -> bool {
         matches!(self.kind, Kind::Split | Kind::SplitAlways)
@@ -142,9 +153,7 @@ impl RxQueue {
 
     /// Descriptors that software has given: from head to tail.
     fn available(&mut self, want: u32, doorbells: &dyn Doorbells) -> u32 {
-        let distance =
-            |tail: u32, head: u32, len: u32| if tail >= head { tail - head } else { len + tail - head };
-        let have = distance(self.tail, self.head, self.len);
+        let (_, have) = self.owned();
         if have >= want {
             return have;
         }
@@ -153,7 +162,7 @@ impl RxQueue {
         if tail < self.len {
             self.tail = tail;
         }
-        distance(self.tail, self.head, self.len)
+        self.owned().1
     }
 
     /// Puts a packet into memory and writes its descriptors back.

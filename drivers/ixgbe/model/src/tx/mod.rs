@@ -18,7 +18,7 @@ mod offload;
 pub(crate) mod queue;
 mod segment;
 
-use pmd_ixgbe::regs::{DMATXCTL, QBTC, QPTC, SECTXCTRL, TDBA, TDLEN, TQSM, TXDCTL};
+use pmd_ixgbe::regs::{DMATXCTL, QBTC, QPTC, SECTXCTRL, TDBA, TDLEN, TQSM, TXDCTL, TXDGBC, TXDGPC};
 use pmd_links::{Nanos, Sent};
 use vfio_user_kit::{DmaBus, Doorbells};
 
@@ -114,6 +114,8 @@ impl Tx {
                     mac::pad(core, frame);
                     let sent = send(core, frame, stamp);
                     if sent == Sent::Accepted {
+                        core.regs.count::<TXDGPC>();
+                        core.regs.count_bytes::<TXDGBC>(0, frame.len());
                         core.regs.count_at::<QPTC>(counter, 1);
                         core.regs.count_bytes::<QBTC>(counter, frame.len());
                     }

@@ -101,6 +101,14 @@ impl TxQueue {
         }
     }
 
+    /// The descriptors that the device may still read: the first, and how many.
+    pub(crate) fn owned(&self) -> (u32, u32) {
+        (
+            self.head,
+            if self.tail >= self.head { self.tail - self.head } else { self.len + self.tail - self.head },
+        )
+    }
+
     /// Takes the ring's place and starts at its beginning.
     pub(crate) fn start(&mut self, base: u64, bytes: u32) {
         *self = TxQueue {

@@ -182,6 +182,11 @@ impl Board {
         f(&mut self.model, &mut cx)
     }
 
+    /// Gives another device the board's surroundings.
+    pub(crate) fn with<D, T>(&mut self, device: &mut D, f: impl FnOnce(&mut D, &mut Context<'_>) -> T) -> T {
+        f(device, &mut Context { dma: &self.memory, irq: &self.irqs, doorbells: &self.bells, now: self.now })
+    }
+
     /// Reads a register.
     pub(crate) fn r(&mut self, offset: u64) -> u32 {
         let mut data = [0; 4];

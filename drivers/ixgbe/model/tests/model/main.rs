@@ -3,10 +3,12 @@
 mod board;
 mod bring_up;
 mod filters;
+mod hostile;
 mod interrupts;
 mod offload;
 mod packets;
 mod receive;
 mod statistics;
+mod time;
 mod transmit;
 mod verdicts;

@@ -18,7 +18,7 @@ mod toeplitz;
 mod tuple;
 
 use pmd_ixgbe::desc::rx;
-use pmd_ixgbe::regs::{FDIRCTRL, MRQC, RTRUP2TC, RXCSUM};
+use pmd_ixgbe::regs::{FDIRCTRL, MRQC, RTRUP2TC, RXCSUM, XEC};
 
 use super::mac::Incoming;
 use super::meta::{Meta, kind, status};
@@ -70,6 +70,8 @@ impl Steering {
         }
         if incoming.bad {
             meta.status |= status::RXE;
+        } else if meta.status & (rx::IPE | rx::L4E) != 0 {
+            core.regs.count::<XEC>();
         }
         let rxcsum = core.regs.get::<RXCSUM>();
         if rxcsum.ippcse()
@@ -79,7 +81,13 @@ impl Steering {
             meta.high = sum;
             meta.status |= status::UDPV;
         }
-        self.choose(core, frame, parsed, &mut target).then_some(target)
+        if !self.choose(core, frame, parsed, &mut target) {
+            return None;
+        }
+        if target.immediate {
+            target.meta.status |= status::LLINT;
+        }
+        Some(target)
     }
 
     /// Sets the queue; `false` to drop.
