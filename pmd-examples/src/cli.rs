@@ -25,10 +25,12 @@ pub(crate) enum Command {
     Gen(GenArgs),
     /// Write received packets to a capture file
     Dump(DumpArgs),
-    /// Show ports: device, driver, link, filters, statistics, EEPROM
+    /// Show ports: device, driver, address, link, queues, statistics
     Info(InfoArgs),
     /// Check what this machine offers: IOMMU, hugepages, memlock, isolated CPUs, governor
     Doctor(DoctorArgs),
+    /// Serve device models on vfio-user sockets, for QEMU or for other processes
+    Serve(crate::serve::ServeArgs),
 }
 
 /// Leaves out a bare `--`, which DPDK's users put between EAL's options and the application's.
@@ -44,7 +46,7 @@ pub(crate) struct EnvArgs {
     #[arg(short = 'l', long = "lcores", value_name = "CORES")]
     pub(crate) lcores: Option<CoreList>,
     /// Virtual device: NAME,link=KIND,... ; net_tap0,iface=NAME ; net_pcap0,rx_pcap=FILE,tx_pcap=FILE.
-    /// Repeat for more ports; `pmd info --help` lists links [default: two ports with traffic generators]
+    /// Repeat for more ports; see below for devices and links [default: ports with traffic generators]
     #[arg(long = "vdev", value_name = "DEVICE")]
     pub(crate) vdevs: Vec<String>,
     /// Use 4 KiB pages even if there are hugepages
@@ -72,17 +74,17 @@ pub(crate) enum Models {
 #[derive(Args)]
 #[command(next_help_heading = "Ports")]
 pub(crate) struct PortArgs {
-    /// Receive queues of each port, 1 to 64
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    /// Receive queues of each port, 1 to 64; RSS spreads packets over at most 16
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) rxq: u16,
     /// Transmit queues of each port, 1 to 64
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) txq: u16,
     /// Descriptors of each receive ring: a power of two, 64 to 4096
-    #[arg(long, default_value_t = 512, value_name = "N")]
+    #[arg(long, default_value_t = 512, value_name = "N", value_parser = ring_size)]
     pub(crate) rxd: u32,
     /// Descriptors of each transmit ring: a power of two, 64 to 4096
-    #[arg(long, default_value_t = 512, value_name = "N")]
+    #[arg(long, default_value_t = 512, value_name = "N", value_parser = ring_size)]
     pub(crate) txd: u32,
     /// Packets a burst, 1 to 512
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
@@ -138,6 +140,7 @@ pub(crate) struct RunArgs {
 
 /// Forward packets between ports: 0 to 1 and 1 to 0, 2 to 3 and 3 to 2, and so on; a port without a peer sends to itself.
 #[derive(Args)]
+#[command(after_long_help = devices())]
 pub(crate) struct FwdArgs {
     #[command(flatten)]
     pub(crate) env: EnvArgs,
@@ -148,6 +151,9 @@ pub(crate) struct FwdArgs {
     /// What to do with packets
     #[arg(long, value_enum, default_value_t, value_name = "MODE")]
     pub(crate) forward_mode: Mode,
+    /// What lcores do while no packets come
+    #[arg(long, value_enum, default_value_t, value_name = "POLICY")]
+    pub(crate) idle: Idle,
     /// Destination MAC address for mode mac: PORT,ADDRESS [default: 02:00:00:00:00:PORT]
     #[arg(long, value_name = "PORT,MAC", value_parser = eth_peer)]
     pub(crate) eth_peer: Vec<(usize, MacAddr)>,
@@ -174,8 +180,23 @@ pub(crate) enum Mode {
     Icmpecho,
 }
 
+/// What lcores do while no packets come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Idle {
+    /// Ask again at once: the shortest delay, and a whole core.
+    Spin,
+    /// Let the processor pause first.
+    Pause,
+    /// Let other threads run, and nap for 50 us at a time when nothing comes for longer.
+    #[default]
+    Yield,
+    /// Sleep until a queue's interrupt; needs --models threads.
+    Interrupt,
+}
+
 /// Send generated packets and count what comes back.
 #[derive(Args)]
+#[command(after_long_help = devices())]
 pub(crate) struct GenArgs {
     #[command(flatten)]
     pub(crate) env: EnvArgs,
@@ -190,6 +211,7 @@ pub(crate) struct GenArgs {
 
 /// Write received packets to a capture file.
 #[derive(Args)]
+#[command(after_long_help = devices())]
 pub(crate) struct DumpArgs {
     #[command(flatten)]
     pub(crate) env: EnvArgs,
@@ -207,7 +229,7 @@ pub(crate) struct DumpArgs {
 
 /// Show ports.
 #[derive(Args)]
-#[command(after_help = format!("Links:\n{}", pmd_links::Spec::HELP))]
+#[command(after_long_help = devices())]
 pub(crate) struct InfoArgs {
     #[command(flatten)]
     pub(crate) env: EnvArgs,
@@ -229,6 +251,16 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 }
 
+/// What `--vdev` understands.
+fn devices() -> String {
+    format!("Devices: {}\n\nLinks: {}", crate::port::HELP, pmd_links::Spec::HELP)
+}
+
+fn ring_size(text: &str) -> Result<u32, String> {
+    let size = text.parse().ok().filter(|size: &u32| size.is_power_of_two() && (64..=4096).contains(size));
+    size.ok_or_else(|| "use a power of two from 64 to 4096".into())
+}
+
 /// Reads a time: seconds without a unit, or with s, ms, us, m, h.
 fn duration(text: &str) -> Result<Duration, String> {
     let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -241,8 +273,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(format!("'{unit}' is not a unit of time: use us, ms, s, m or h")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("'{text}' is not a time such as 5, 1.5s or 500ms"))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("'{text}' is too long"))
+    let number: f64 =
+        number.parse().map_err(|_| format!("'{text}' is not a time such as 5, 1.5s or 500ms"))?;
+    let longest = Duration::from_secs(366 * 86_400);
+    let time = Duration::try_from_secs_f64(number * seconds).ok().filter(|time| *time <= longest);
+    time.ok_or_else(|| format!("'{text}' is longer than a year: use 0 for no end"))
 }
 
 fn eth_peer(text: &str) -> Result<(usize, MacAddr), String> {

@@ -8,6 +8,7 @@ use vfio_hal::dma::memory::{Memlock, hugepage_pools, hugetlbfs_mounts};
 
 use crate::cli::DoctorArgs;
 use crate::fault::Fault;
+use crate::{out, output};
 
 /// How good one thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -38,18 +39,16 @@ impl Check {
 pub(crate) fn run(args: &DoctorArgs) -> Result<(), Fault> {
     let checks = [iommu(), vfio(), hugepages(), memlock(), isolated(), governor(), tun()];
     if args.json {
-        let text = serde_json::to_string_pretty(&checks).map_err(|error| Fault::Run(error.to_string()))?;
-        println!("{text}");
-        return Ok(());
+        return output::json(&checks);
     }
     for check in &checks {
         let mark = if check.grade == Grade::Good { "good" } else { "note" };
-        println!("{mark}  {:<14} {}", check.name, check.found);
+        out!("{mark}  {:<14} {}", check.name, check.found);
         if let Some(advice) = check.advice {
-            println!("      {:<14} -> {advice}", "");
+            out!("      {:<14} -> {advice}", "");
         }
     }
-    println!("\nDevice models need none of this: `pmd fwd` runs as it is.");
+    out!("\nDevice models need none of this: `pmd fwd` runs as it is.");
     Ok(())
 }
 
@@ -119,5 +118,10 @@ fn tun() -> Check {
         (true, false) => "TAP links need root or CAP_NET_ADMIN",
         (false, _) => "no /dev/net/tun",
     };
-    Check::new("TAP", there && root, found.into(), "run as root for --vdev net_tap0, or make the TAP beforehand for your user")
+    Check::new(
+        "TAP",
+        there && root,
+        found.into(),
+        "run as root for --vdev net_tap0, or make the TAP beforehand for your user",
+    )
 }

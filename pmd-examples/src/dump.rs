@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use pmd_links::{CaptureFormat, Link, PcapSink};
+use pmd_links::{CaptureFormat, Link, LinkError, PcapSink};
 use vfio_hal::dma::pool::Packet;
 
 use crate::cli::DumpArgs;
 use crate::fault::Fault;
 use crate::port;
 use crate::report::grouped;
+use crate::signal::Stop;
 use crate::single::{self, Queues, Work};
+use crate::{out, output};
 
 struct Dump {
     file: PcapSink,
@@ -54,22 +56,25 @@ impl Work for Dump {
 
 /// Runs the command.
 pub(crate) fn run(args: &DumpArgs) -> Result<(), Fault> {
-    let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1])?;
-    let finite = ports.open.iter().all(|one| !one.plugged.endless);
-    let file = PcapSink::create(&args.write, CaptureFormat::default())
-        .map_err(|error| Fault::Run(error.to_string()))?;
-    let mut dump =
-        Dump { file, start: std::time::Instant::now(), frame: Vec::new(), written: 0, limit: args.count };
+    let core = single::core(&args.env)?;
+    let stop = Stop::on_signal()?;
+    let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1], 1, &stop)?;
+    let file = PcapSink::create(&args.write, CaptureFormat::default()).map_err(LinkError::from)?;
+    let start = std::time::Instant::now();
+    let mut dump = Dump { file, start, frame: Vec::new(), written: 0, limit: args.count };
     // What generates without end would fill the disk.
-    let default = (!finite && args.count.is_none() && args.env.vdevs.is_empty()).then_some(Duration::from_secs(1));
-    single::run(&args.env, &args.run, args.ports.burst, &mut ports, &mut dump, default)?;
+    let default = (args.count.is_none() && args.env.vdevs.is_empty()).then_some(Duration::from_secs(1));
+    let ended = single::run(core, &args.run, args.ports.burst, &mut ports, &mut dump, default, &stop);
+    let flushed = dump.file.flush().map_err(Fault::from);
+    let result = ended.result.and(flushed).and(ports.stop());
     let written = dump.written;
-    drop(dump);
-    ports.stop()?;
-    let path = args.write.display();
-    match args.run.json {
-        true => println!("{}", serde_json::json!({ "file": args.write, "packets": written })),
-        false => println!("{} packets written to {path}", grouped(written)),
+    if args.run.json {
+        let (seconds, error) = (ended.elapsed.as_secs_f64(), result.as_ref().err().map(Fault::to_string));
+        output::json(
+            &serde_json::json!({ "file": args.write, "packets": written, "seconds": seconds, "error": error }),
+        )?;
+    } else {
+        out!("{} packets written to {}", grouped(written), args.write.display());
     }
-    Ok(())
+    result
 }

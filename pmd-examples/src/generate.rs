@@ -9,7 +9,9 @@ use crate::cli::GenArgs;
 use crate::fault::Fault;
 use crate::port;
 use crate::report::grouped;
+use crate::signal::Stop;
 use crate::single::{self, Queues, Work};
+use crate::{out, output};
 
 /// The port of `pmd gen` when none is given: what it sends comes back.
 const DEFAULT_VDEV: &str = "net_ixgbe0,link=loop";
@@ -98,7 +100,9 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), Fault> {
     };
     let generator = Generator::new(config).map_err(|error| Fault::Usage(error.to_string()))?;
     let finite = config.count.is_some();
-    let mut ports = port::open(&args.env, &args.ports, &[DEFAULT_VDEV])?;
+    let core = single::core(&args.env)?;
+    let stop = Stop::on_signal()?;
+    let mut ports = port::open(&args.env, &args.ports, &[DEFAULT_VDEV], 1, &stop)?;
     let mut work = Generate {
         generator,
         checker: Checker::new(),
@@ -111,21 +115,22 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), Fault> {
         room: args.ports.mbuf_size as usize,
     };
     let default = (!finite).then_some(Duration::from_secs(5));
-    let elapsed = single::run(&args.env, &args.run, args.ports.burst, &mut ports, &mut work, default)?;
-    let verdict = work.checker.verdict();
+    let ended = single::run(core, &args.run, args.ports.burst, &mut ports, &mut work, default, &stop);
+    let result = ended.result.and(ports.stop());
+    let Verdict { good, lost, reordered, duplicated, corrupt, foreign, .. } = work.checker.verdict();
     let Generate { sent, dropped, received, .. } = work;
-    ports.stop()?;
-    let Verdict { good, lost, reordered, duplicated, corrupt, foreign, .. } = verdict;
     if args.run.json {
-        let seconds = elapsed.as_secs_f64();
-        let report = serde_json::json!({
+        let (seconds, error) = (ended.elapsed.as_secs_f64(), result.as_ref().err().map(Fault::to_string));
+        output::json(&serde_json::json!({
             "seconds": seconds, "sent": sent, "tx_dropped": dropped, "received": received, "good": good,
             "lost": lost, "reordered": reordered, "duplicated": duplicated, "corrupt": corrupt, "foreign": foreign,
-        });
-        println!("{report:#}");
+            "error": error,
+        }))?;
     } else {
-        println!("sent {}, not sent {}, received {}", grouped(sent), grouped(dropped), grouped(received));
-        println!("  good {good}, lost {lost}, reordered {reordered}, duplicated {duplicated}, corrupt {corrupt}, foreign {foreign}");
+        out!("sent {}, not sent {}, received {}", grouped(sent), grouped(dropped), grouped(received));
+        out!(
+            "  good {good}, lost {lost}, reordered {reordered}, duplicated {duplicated}, corrupt {corrupt}, foreign {foreign}"
+        );
     }
-    Ok(())
+    result
 }

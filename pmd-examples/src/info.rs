@@ -7,6 +7,8 @@ use crate::cli::InfoArgs;
 use crate::fault::Fault;
 use crate::port;
 use crate::report::{Stats, xstats};
+use crate::signal::Stop;
+use crate::{out, output};
 
 #[derive(Serialize)]
 struct Info {
@@ -31,11 +33,21 @@ struct Info {
 
 /// Runs the command.
 pub(crate) fn run(args: &InfoArgs) -> Result<(), Fault> {
-    let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1])?;
+    let stop = Stop::on_signal()?;
+    let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1], 1, &stop)?;
     let mut infos = Vec::new();
     for (number, one) in ports.open.iter_mut().enumerate() {
         let PortInfo {
-            driver, device, mac, max_rx_queues, max_tx_queues, max_rss_queues, reta_size, mtu_range, mtu, ..
+            driver,
+            device,
+            mac,
+            max_rx_queues,
+            max_tx_queues,
+            max_rss_queues,
+            reta_size,
+            mtu_range,
+            mtu,
+            ..
         } = one.port.info();
         let link = one.port.link()?;
         infos.push(Info {
@@ -59,25 +71,26 @@ pub(crate) fn run(args: &InfoArgs) -> Result<(), Fault> {
     }
     ports.stop()?;
     if args.json {
-        let text = serde_json::to_string_pretty(&infos).map_err(|error| Fault::Run(error.to_string()))?;
-        println!("{text}");
-        return Ok(());
+        return output::json(&infos);
     }
     for info in &infos {
-        println!("port {}: {}", info.port, info.name);
-        println!("  driver      {}", info.driver);
-        println!("  device      {}", info.device);
-        println!("  MAC         {}", info.mac);
-        println!("  link        {}", info.link);
-        println!("  MTU         {} bytes ({} to {})", info.mtu, info.mtu_range.0, info.mtu_range.1);
-        println!(
+        out!("port {}: {}", info.port, info.name);
+        out!("  driver      {}", info.driver);
+        out!("  device      {}", info.device);
+        out!("  MAC         {}", info.mac);
+        out!("  link        {}", info.link);
+        out!("  MTU         {} bytes ({} to {})", info.mtu, info.mtu_range.0, info.mtu_range.1);
+        out!(
             "  queues      up to {} receive, {} transmit; RSS over up to {} by a table of {}",
-            info.max_rx_queues, info.max_tx_queues, info.max_rss_queues, info.reta_size
+            info.max_rx_queues,
+            info.max_tx_queues,
+            info.max_rss_queues,
+            info.reta_size
         );
         let Stats { ipackets, opackets, imissed, ierrors, .. } = info.stats;
-        println!("  packets     {ipackets} received, {opackets} sent, {imissed} missed, {ierrors} with errors");
+        out!("  packets     {ipackets} received, {opackets} sent, {imissed} missed, {ierrors} with errors");
         for (name, value) in info.xstats.iter().flatten() {
-            println!("  {name}: {value}");
+            out!("  {name}: {value}");
         }
     }
     Ok(())

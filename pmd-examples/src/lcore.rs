@@ -6,6 +6,7 @@ use std::thread;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::fault::Fault;
+use crate::note;
 
 /// Cores as a user lists them: `1-2,5`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ impl FromStr for CoreList {
 
 /// Returns the cores that lcores shall run on: those asked for, all of them usable, or the last usable one.
 pub(crate) fn choose(asked: Option<&CoreList>) -> Result<Vec<usize>, Fault> {
-    let set = sched_getaffinity(None).map_err(|error| Fault::Run(format!("cannot read the CPU affinity: {error}")))?;
+    let set = sched_getaffinity(None)
+        .map_err(|error| Fault::Run(format!("cannot read the CPU affinity: {error}")))?;
     let usable: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect();
     let Some(CoreList(cores)) = asked else {
         return Ok(usable.last().copied().into_iter().collect());
@@ -48,7 +50,9 @@ pub(crate) fn choose(asked: Option<&CoreList>) -> Result<Vec<usize>, Fault> {
         Some(core) => {
             let list: Vec<String> = usable.iter().map(usize::to_string).collect();
             let list = list.join(",");
-            Err(Fault::Usage(format!("core {core} is not among those this process may use ({list}): choose with -l")))
+            Err(Fault::Usage(format!(
+                "core {core} is not among those this process may use ({list}): choose with -l"
+            )))
         }
     }
 }
@@ -64,7 +68,7 @@ pub(crate) fn spawn<'scope, T: Send + 'scope>(
         set.set(core);
         // It was usable a moment ago. If it is gone by now, the work still gets done, elsewhere.
         if let Err(error) = sched_setaffinity(None, &set) {
-            eprintln!("pmd: lcore {core} runs unpinned: {error}");
+            note!("lcore {core} runs unpinned: {error}");
         }
         work()
     };

@@ -13,26 +13,24 @@ mod generate;
 mod info;
 mod lcore;
 mod memory;
+mod output;
 mod port;
 mod report;
+mod serve;
 mod signal;
 mod single;
+mod usage;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use cli::{Cli, Command};
-use fault::Fault;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(cli::joined(std::env::args_os())) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors, and clap's own exit code for a wrong word is 2 as well.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(fault::USAGE) } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return usage::answer(&error),
     };
     let result = match cli.command {
         Command::Fwd(args) => fwd::run(&args),
@@ -40,18 +38,13 @@ fn main() -> ExitCode {
         Command::Dump(args) => dump::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Serve(args) => serve::run(&args),
     };
-    match result {
+    match result.and(output::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("pmd: {fault}");
+            note!("pmd: {fault}");
             ExitCode::from(fault.exit_code())
         }
-    }
-}
-
-impl From<std::io::Error> for Fault {
-    fn from(error: std::io::Error) -> Fault {
-        Fault::Run(error.to_string())
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use vfio_hal::pmd::{Port, PortStats};
 
 use crate::fault::Fault;
+use crate::out;
 
 /// What one port did during a run, counted by the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,6 +19,8 @@ pub(crate) struct Forwarded {
     pub(crate) tx_dropped: u64,
     /// Packets that the mode dropped.
     pub(crate) mode_dropped: u64,
+    /// Of the packets sent to the port, those that it still had when the run ended: its link is down or paused.
+    pub(crate) tx_left: u64,
 }
 
 impl std::ops::AddAssign for Forwarded {
@@ -26,6 +29,7 @@ impl std::ops::AddAssign for Forwarded {
         self.tx_packets += other.tx_packets;
         self.tx_dropped += other.tx_dropped;
         self.mode_dropped += other.mode_dropped;
+        self.tx_left += other.tx_left;
     }
 }
 
@@ -36,6 +40,8 @@ pub(crate) struct PortReport {
     pub(crate) name: String,
     pub(crate) forwarded: Forwarded,
     pub(crate) stats: Stats,
+    /// Packets for other stations, which the port was told not to receive.
+    pub(crate) filtered: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) xstats: Option<std::collections::BTreeMap<String, u64>>,
     /// Frames that the link gave to the port, and took from it.
@@ -66,15 +72,32 @@ impl From<PortStats> for Stats {
     }
 }
 
+/// What one lcore did.
+#[derive(Debug, Serialize)]
+pub(crate) struct LcoreReport {
+    pub(crate) core: usize,
+    pub(crate) streams: usize,
+    /// How often it waited for an interrupt, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<u64>,
+    /// How often one came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interrupts: Option<u64>,
+}
+
 /// A whole run.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunReport {
     pub(crate) mode: String,
     pub(crate) seconds: f64,
+    pub(crate) lcores: Vec<LcoreReport>,
     pub(crate) ports: Vec<PortReport>,
     pub(crate) total: Forwarded,
     /// Every packet that a link gave to a port was forwarded, or is counted as dropped.
     pub(crate) balanced: bool,
+    /// What ended the run, if it was a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
 }
 
 /// Reads all extended statistics of a port.
@@ -99,18 +122,27 @@ impl Rates {
         let seconds = over.as_secs_f64().max(1e-9);
         let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
         let lines = now.iter().zip(&self.before).enumerate().map(|(port, (now, before))| {
-            format!(
-                "port {port}: Rx-pps: {:>11} Rx-bps: {:>15}  Tx-pps: {:>11} Tx-bps: {:>15}  missed: {}",
-                grouped(rate(now.ipackets, before.ipackets) as u64),
-                grouped((8.0 * rate(now.ibytes, before.ibytes)) as u64),
-                grouped(rate(now.opackets, before.opackets) as u64),
-                grouped((8.0 * rate(now.obytes, before.obytes)) as u64),
-                grouped(now.imissed),
-            )
+            let way = |name, packets: (u64, u64), bytes: (u64, u64)| {
+                let packets = grouped(rate(packets.0, packets.1) as u64);
+                format!("{name} {packets:>11} pps {:>14}", bits(8.0 * rate(bytes.0, bytes.1)))
+            };
+            let rx = way("RX", (now.ipackets, before.ipackets), (now.ibytes, before.ibytes));
+            let tx = way("TX", (now.opackets, before.opackets), (now.obytes, before.obytes));
+            let dropped = grouped(now.imissed.saturating_sub(before.imissed));
+            format!("port {port}  {rx}   {tx}   RX-dropped {dropped}")
         });
         let lines = lines.collect();
         self.before = now.to_vec();
         lines
+    }
+}
+
+/// Returns a rate in the unit that suits it.
+fn bits(per_second: f64) -> String {
+    match per_second {
+        rate if rate >= 1e9 => format!("{:.2} Gbit/s", rate / 1e9),
+        rate if rate >= 1e6 => format!("{:.2} Mbit/s", rate / 1e6),
+        rate => format!("{:.2} kbit/s", rate / 1e3),
     }
 }
 
@@ -131,35 +163,65 @@ impl RunReport {
     /// Prints statistics as testpmd does at the end of a run.
     pub(crate) fn print(&self) {
         for port in &self.ports {
-            let title = format!(" Forward statistics for port {} ({}) ", port.port, port.name);
-            println!("  {title:-^76}");
-            let Forwarded { rx_packets, tx_packets, tx_dropped, .. } = port.forwarded;
-            println!("{}", row("RX", rx_packets, port.stats.imissed));
-            println!("{}", row("TX", tx_packets, tx_dropped));
-            if port.stats.rx_nombuf != 0 || port.stats.ierrors != 0 || port.stats.oerrors != 0 {
-                let Stats { rx_nombuf, ierrors, oerrors, .. } = port.stats;
-                println!("  RX-error: {ierrors:<14} RX-nombufs: {rx_nombuf:<12} TX-error: {oerrors}");
-            }
-            if let Some(spoiled) = port.spoiled {
-                println!("  link: {} frames in, {} out, {spoiled} spoiled", port.link_rx_frames, port.link_tx_frames);
-            }
-            for (name, value) in port.xstats.iter().flatten().filter(|(_, value)| **value != 0) {
-                println!("  {name}: {value}");
-            }
-            println!("  {:-<76}", "");
+            port.print();
         }
-        println!("\n  {:+^76}", " Accumulated forward statistics for all ports ");
+        out!("\n  {:+^76}", " Accumulated forward statistics for all ports ");
         let missed = self.ports.iter().map(|port| port.stats.imissed).sum();
-        println!("{}", row("RX", self.total.rx_packets, missed));
-        println!("{}", row("TX", self.total.tx_packets, self.total.tx_dropped));
-        println!("  {:+<76}", "");
+        out!("{}", row("RX", self.total.rx_packets, missed));
+        out!("{}", row("TX", self.total.tx_packets, self.total.tx_dropped));
+        out!("  {:+<76}", "");
+        self.print_summary();
     }
 
-    /// Prints the report as JSON.
-    pub(crate) fn print_json(&self) -> Result<(), Fault> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| Fault::Run(error.to_string()))?;
-        println!("{text}");
-        Ok(())
+    fn print_summary(&self) {
+        let Forwarded { rx_packets, tx_packets, tx_dropped, mode_dropped, .. } = self.total;
+        let per_second = (tx_packets.max(rx_packets) as f64 / self.seconds.max(1e-9)) as u64;
+        let (from, packets) = match self.mode.as_str() {
+            "txonly" => ("made", tx_packets + tx_dropped),
+            _ => ("received", rx_packets),
+        };
+        out!(
+            "\n  {} packets a second; {from} {} = sent {} + dropped {}{}",
+            grouped(per_second),
+            grouped(packets),
+            grouped(tx_packets),
+            grouped(tx_dropped + mode_dropped),
+            if self.balanced { ": balanced" } else { ": NOT balanced" }
+        );
+        for lcore in &self.lcores {
+            if let (Some(waits), Some(interrupts)) = (lcore.waits, lcore.interrupts) {
+                out!("  lcore on core {} waited {waits} times, {interrupts} interrupts came", lcore.core);
+            }
+        }
+    }
+}
+
+impl PortReport {
+    fn print(&self) {
+        let title = format!(" Forward statistics for port {} ({}) ", self.port, self.name);
+        out!("  {title:-^76}");
+        let Forwarded { rx_packets, tx_packets, tx_dropped, tx_left, .. } = self.forwarded;
+        out!("{}", row("RX", rx_packets, self.stats.imissed));
+        out!("{}", row("TX", tx_packets, tx_dropped));
+        let Stats { rx_nombuf, ierrors, oerrors, .. } = self.stats;
+        if rx_nombuf != 0 || ierrors != 0 || oerrors != 0 {
+            out!("  RX-error: {ierrors:<14} RX-nombufs: {rx_nombuf:<12} TX-error: {oerrors}");
+        }
+        if self.filtered != 0 {
+            out!("  RX-filtered: {} for other stations", self.filtered);
+        }
+        if tx_left != 0 {
+            out!(
+                "  TX-left: {tx_left} of the packets sent were still on the ring: the link is down or paused"
+            );
+        }
+        if let Some(spoiled) = self.spoiled {
+            out!("  link: {} frames in, {} out, {spoiled} spoiled", self.link_rx_frames, self.link_tx_frames);
+        }
+        for (name, value) in self.xstats.iter().flatten().filter(|(_, value)| **value != 0) {
+            out!("  {name}: {value}");
+        }
+        out!("  {:-<76}", "");
     }
 }
 

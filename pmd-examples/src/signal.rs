@@ -17,6 +17,7 @@ impl Stop {
     pub(crate) fn on_signal() -> Result<Stop, Fault> {
         let stop = Stop::default();
         for signal in [SIGINT, SIGTERM] {
+            // In this order: the shutdown is for a signal that finds the flag set.
             flag::register_conditional_shutdown(signal, 128 + signal, stop.0.clone())
                 .and_then(|_| flag::register(signal, stop.0.clone()))
                 .map_err(|error| Fault::Run(format!("cannot watch for Ctrl-C: {error}")))?;

@@ -12,6 +12,7 @@ use crate::lcore;
 use crate::port::Ports;
 use crate::report::Rates;
 use crate::signal::Stop;
+use crate::{note, output};
 
 /// What a command does with its ports, again and again.
 pub(crate) trait Work: Send {
@@ -33,76 +34,105 @@ pub(crate) struct Queues<'a> {
     pub(crate) burst: Burst,
 }
 
+/// How often it is looked whether a run shall end.
+const TICK: Duration = Duration::from_millis(10);
+
 /// How long packets that are under way when a run ends may take.
 const DRAIN: Duration = Duration::from_millis(200);
 
-/// Runs `work` until it is done, the time is over, or Ctrl-C; then until nothing is under way.
+/// A run that ended, well or not: what was counted is shown either way.
+pub(crate) struct Ended {
+    pub(crate) elapsed: Duration,
+    pub(crate) result: Result<(), Fault>,
+}
+
+/// Returns the one core that such a command runs on.
+pub(crate) fn core(env: &EnvArgs) -> Result<usize, Fault> {
+    match lcore::choose(env.lcores.as_ref())?[..] {
+        [core] => Ok(core),
+        ref cores => {
+            Err(Fault::Usage(format!("this command uses one lcore: give -l one core, not {}", cores.len())))
+        }
+    }
+}
+
+/// Runs `work` on `core` until it is done, the time is over, or Ctrl-C; then until nothing is under way.
 pub(crate) fn run(
-    env: &EnvArgs,
+    core: usize,
     run: &RunArgs,
     burst: u16,
     ports: &mut Ports,
     work: &mut dyn Work,
     default: Option<Duration>,
-) -> Result<Duration, Fault> {
-    let cores = lcore::choose(env.lcores.as_ref())?;
-    let [core] = cores[..] else {
-        return Err(Fault::Usage(format!("this command uses one lcore: give -l one core, not {}", cores.len())));
-    };
-    let stop = Stop::on_signal()?;
+    stop: &Stop,
+) -> Ended {
     let limit = run.duration.map_or(default, |time| Some(time).filter(|time| !time.is_zero()));
     ports.open_valves();
-    let Ports { open, rx, tx, pool, steps, .. } = ports;
-    let (rx, tx, pool, steps) = (&mut rx[..], &mut tx[..], &*pool, &steps[..]);
     let start = Instant::now();
-    thread::scope(|scope| {
-        let (stop, quit) = (&stop, Stop::default());
-        let ended = quit.clone();
-        let worker = lcore::spawn(scope, core, move || -> Result<(), Fault> {
-            let mut queues = Queues { rx, tx, cache: pool.cache(), burst: Burst::new(burst.into()) };
-            let mut last_busy = Instant::now();
-            loop {
-                let mut busy = work.round(&mut queues)?;
-                for step in steps {
-                    busy |= step();
-                }
-                if ended.is_set() {
-                    work.stop();
-                }
-                let now = Instant::now();
-                if busy {
-                    last_busy = now;
-                } else {
-                    thread::yield_now();
-                }
-                if (ended.is_set() || work.done()) && now - last_busy > DRAIN {
-                    return Ok(());
-                }
+    let result = on_lcore(core, run, burst, ports, work, limit, stop);
+    Ended { elapsed: start.elapsed(), result }
+}
+
+fn on_lcore(
+    core: usize,
+    run: &RunArgs,
+    burst: u16,
+    ports: &mut Ports,
+    work: &mut dyn Work,
+    limit: Option<Duration>,
+    stop: &Stop,
+) -> Result<(), Fault> {
+    let Ports { rx, tx, pool, steps, open, .. } = ports;
+    let (rx, tx, pool, steps) = (&mut rx[..], &mut tx[..], &*pool, &steps[..]);
+    let quit = Stop::default();
+    let ended = quit.clone();
+    let looped = move || -> Result<(), Fault> {
+        let mut queues = Queues { rx, tx, cache: pool.cache(), burst: Burst::new(burst.into()) };
+        let mut last_busy = Instant::now();
+        loop {
+            let mut busy = work.round(&mut queues)?;
+            for step in steps {
+                busy |= step();
             }
-        })?;
+            if ended.is_set() {
+                work.stop();
+            }
+            let now = Instant::now();
+            if busy {
+                last_busy = now;
+            } else {
+                thread::yield_now();
+            }
+            if (ended.is_set() || work.done()) && now - last_busy > DRAIN {
+                return Ok(());
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let worker = lcore::spawn(scope, core, looped)?;
+        let start = Instant::now();
         let mut rates = Rates::default();
         let mut shown = start;
         let mut result = Ok(());
-        while !worker.is_finished() && !stop.is_set() && limit.is_none_or(|limit| start.elapsed() < limit) {
-            thread::sleep(Duration::from_millis(10));
+        let over =
+            || stop.is_set() || output::reader_left() || limit.is_some_and(|limit| start.elapsed() >= limit);
+        while !worker.is_finished() && !over() && result.is_ok() {
+            thread::sleep(TICK);
             let over = shown.elapsed();
             if !run.stats_period.is_zero() && over >= run.stats_period {
                 shown = Instant::now();
-                let now: Result<Vec<PortStats>, _> = open.iter_mut().map(|one| one.port.stats()).collect();
+                let now: Result<Vec<PortStats>, _> = open.iter_mut().map(|one| one.stats()).collect();
                 match now {
-                    Ok(now) => rates.lines(&now, over).iter().for_each(|line| eprintln!("{line}")),
-                    Err(error) => {
-                        result = Err(error.into());
-                        break;
-                    }
+                    Ok(now) => rates.lines(&now, over).iter().for_each(|line| note!("{line}")),
+                    Err(error) => result = Err(error.into()),
                 }
             }
+            let broken = open.iter().find_map(|one| (one.plugged.broken)());
+            result = result.and(broken.map_or(Ok(()), |error| Err(error.into())));
         }
-        for one in open.iter() {
-            one.plugged.valve.set(false);
-        }
+        open.iter().for_each(|one| one.plugged.valve.set(false));
         quit.set();
-        worker.join().map_err(|_| Fault::Run("an lcore panicked: this is a bug".into()))??;
-        result.map(|()| start.elapsed())
+        let worked = worker.join().map_err(|_| Fault::Run("an lcore panicked: this is a bug".into()));
+        result.and(worked.and_then(|worked| worked))
     })
 }

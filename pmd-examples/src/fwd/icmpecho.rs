@@ -46,7 +46,8 @@ fn arp(packet: &mut [u8], own: MacAddr) -> bool {
 /// RFC 792: an echo request gets a reply.
 fn ping4(packet: &mut [u8]) -> bool {
     const MORE_OR_OFFSET: u16 = 0x3fff;
-    let Some(&[version, _, len_a, len_b, _, _, frag_a, frag_b, _, protocol]) = packet.first_chunk::<10>() else {
+    let Some(&[version, _, len_a, len_b, _, _, frag_a, frag_b, _, protocol]) = packet.first_chunk::<10>()
+    else {
         return false;
     };
     let (header, total) = (usize::from(version & 0xf) * 4, usize::from(u16::from_be_bytes([len_a, len_b])));

@@ -1,11 +1,14 @@
 //! `pmd fwd`: forward packets between ports, as DPDK's testpmd does.
 //!
-//! [`run`] opens ports, gives each lcore its [streams](stream), shows rates, and ends with every packet accounted for.
-//! What happens to a packet is a [mode](modes).
+//! [`run`] opens ports, gives each [lcore](worker) its [streams](stream), shows rates, and ends with every packet
+//! accounted for. What happens to a packet is a [mode](modes), what happens without one is a [policy](idle).
 
 mod icmpecho;
+mod idle;
 mod modes;
+mod settle;
 mod stream;
+mod worker;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,11 +17,14 @@ use crate::cli::{FwdArgs, Mode};
 use crate::fault::Fault;
 use crate::lcore;
 use crate::port::{self, Ports};
-use crate::report::{Forwarded, PortReport, Rates, RunReport, grouped, xstats};
+use crate::report::{Forwarded, LcoreReport, PortReport, Rates, RunReport, xstats};
 use crate::signal::Stop;
+use crate::{note, out, output};
 
+use idle::Policy;
 use modes::Action;
-use stream::{Lcore, Stream};
+use stream::Stream;
+use worker::Lcore;
 
 /// How long a run that generates all traffic itself lasts when nothing is said.
 const DEFAULT_DURATION: Duration = Duration::from_secs(5);
@@ -31,48 +37,32 @@ pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
     let cores = lcore::choose(args.env.lcores.as_ref())?;
     check(args, cores.len())?;
     let stop = Stop::on_signal()?;
-    let mut ports = port::open(&args.env, &args.ports, port::default_vdevs())?;
-    let action = Action::new(args, &mut ports)?;
-    let duration = match args.run.duration {
-        Some(time) => Some(time).filter(|time| !time.is_zero()),
-        None if args.forward_mode == Mode::Txonly => Some(DEFAULT_DURATION),
-        None => ports.open.iter().all(|one| one.plugged.endless).then_some(DEFAULT_DURATION),
-    };
-    let mut lcores = distribute(&mut ports, &cores, args, &action);
+    let mut ports = port::open(&args.env, &args.ports, port::default_vdevs(), cores.len(), &stop)?;
+    let action = Action::new(args, &ports);
+    let mut lcores = distribute(&mut ports, &cores, args, &action)?;
+    lcores.iter().for_each(|lcore| note!("{lcore}"));
     if action.receives() {
         ports.open_valves();
     }
     let started = Instant::now();
-    thread::scope(|scope| -> Result<(), Fault> {
-        let quit = Stop::default();
-        let mut workers = Vec::new();
-        for lcore in &mut lcores {
-            let quit = quit.clone();
-            workers.push(lcore::spawn(scope, lcore.core, move || lcore.work(&quit))?);
-        }
-        let watched = watch(args, &mut ports, &stop, duration, || workers.iter().any(|one| one.is_finished()));
-        for one in &ports.open {
-            one.plugged.valve.set(false);
-        }
-        quit.set();
-        for worker in workers {
-            worker.join().map_err(|_| Fault::Run("an lcore panicked: this is a bug".into()))??;
-        }
-        watched
-    })?;
+    let ended = forward(args, &mut ports, &mut lcores, &stop);
     let elapsed = started.elapsed();
     let mut forwarded = vec![Forwarded::default(); ports.open.len()];
+    let lcore_reports = lcores.iter().map(Lcore::report).collect();
     for lcore in lcores {
         lcore.give_back(&mut ports, &mut forwarded);
     }
-    let report = report(args, &mut ports, forwarded, elapsed)?;
-    ports.stop()?;
+    settle::transmitted(&mut ports, &mut forwarded);
+    let mut report = report(args, &mut ports, forwarded, lcore_reports, elapsed);
+    // The first failure is the cause, those that follow from it would hide it.
+    let ended = ended.and(ports.stop());
+    report.error = ended.as_ref().err().map(Fault::to_string);
     if args.run.json {
-        report.print_json()?;
+        output::json(&report)?;
     } else {
         report.print();
-        summary(&report);
     }
+    ended?;
     match report.balanced {
         true => Ok(()),
         false => Err(Fault::Run("the totals do not balance: packets are unaccounted for".into())),
@@ -81,23 +71,31 @@ pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
 
 /// Checks what can be checked before anything is opened.
 fn check(args: &FwdArgs, lcores: usize) -> Result<(), Fault> {
-    let vdevs = if args.env.vdevs.is_empty() { port::default_vdevs().len() } else { args.env.vdevs.len() };
-    if args.ports.txq < args.ports.rxq && !matches!(args.forward_mode, Mode::Rxonly) {
+    let vdevs = port::vdevs(&args.env, port::default_vdevs()).len();
+    let (rxq, txq) = (args.ports.rxq, args.ports.txq);
+    if txq < rxq && args.forward_mode != Mode::Rxonly {
         return Err(Fault::Usage(format!(
-            "--txq {} is less than --rxq {}: each receive queue forwards through the transmit queue of its number",
-            args.ports.txq, args.ports.rxq
+            "--txq {txq} is less than --rxq {rxq}: each receive queue forwards through the transmit queue of its number, \
+             so give --txq {rxq}"
         )));
     }
-    let streams = vdevs * usize::from(args.ports.rxq);
+    let streams = vdevs * usize::from(rxq);
     if lcores > streams {
         return Err(Fault::Usage(format!(
             "{lcores} lcores for {streams} receive queues: give -l at most {streams} cores, or more queues with --rxq"
         )));
     }
-    match args.eth_peer.iter().find(|(port, _)| *port >= vdevs) {
-        Some((port, _)) => Err(Fault::Usage(format!("--eth-peer names port {port}: there are {vdevs} ports"))),
-        None => Ok(()),
+    if let Some((port, _)) = args.eth_peer.iter().find(|(port, _)| *port >= vdevs) {
+        let last = vdevs - 1;
+        return Err(Fault::Usage(format!("--eth-peer names port {port}: there are ports 0 to {last}")));
     }
+    if u32::from(args.txpkts) > args.ports.mbuf_size {
+        let (txpkts, mbuf_size) = (args.txpkts, args.ports.mbuf_size);
+        return Err(Fault::Usage(format!(
+            "--txpkts {txpkts} does not fit into a buffer of --mbuf-size {mbuf_size}: raise that"
+        )));
+    }
+    idle::check(args)
 }
 
 /// Returns the port that packets of `port` are sent to: pairs, as testpmd has it; the last of an odd number sends to itself.
@@ -107,7 +105,12 @@ fn peer(port: usize, ports: usize) -> usize {
 }
 
 /// Takes all queues out of `ports` and gives each lcore its streams, in turn.
-fn distribute(ports: &mut Ports, cores: &[usize], args: &FwdArgs, action: &Action) -> Vec<Lcore> {
+fn distribute(
+    ports: &mut Ports,
+    cores: &[usize],
+    args: &FwdArgs,
+    action: &Action,
+) -> Result<Vec<Lcore>, Fault> {
     let count = ports.open.len();
     let burst = usize::from(args.ports.burst);
     let mut lcores: Vec<Lcore> = cores.iter().map(|&core| Lcore::new(core, &ports.pool, burst)).collect();
@@ -115,7 +118,8 @@ fn distribute(ports: &mut Ports, cores: &[usize], args: &FwdArgs, action: &Actio
         let index = number % lcores.len();
         lcores[index].steps.push(step.clone());
     }
-    let mut tx: Vec<Vec<_>> = ports.tx.iter_mut().map(|queues| queues.drain(..).map(Some).collect()).collect();
+    let mut tx: Vec<Vec<_>> =
+        ports.tx.iter_mut().map(|queues| queues.drain(..).map(Some).collect()).collect();
     let mut number = 0;
     for port in 0..count {
         let to = action.sends_to(port, peer(port, count));
@@ -131,7 +135,45 @@ fn distribute(ports: &mut Ports, cores: &[usize], args: &FwdArgs, action: &Actio
     for (port, queues) in tx.into_iter().enumerate() {
         lcores[0].spare.extend(queues.into_iter().flatten().map(|queue| (port, queue)));
     }
-    lcores
+    for lcore in &mut lcores {
+        lcore.policy = Policy::new(args.idle, &lcore.streams, ports)?;
+    }
+    Ok(lcores)
+}
+
+/// Forwards on all lcores until it is time to end, then until nothing is under way.
+fn forward(args: &FwdArgs, ports: &mut Ports, lcores: &mut [Lcore], stop: &Stop) -> Result<(), Fault> {
+    let duration = match args.run.duration {
+        Some(time) => Some(time).filter(|time| !time.is_zero()),
+        None if args.forward_mode == Mode::Txonly => Some(DEFAULT_DURATION),
+        None => ports.open.iter().all(|one| one.plugged.endless).then_some(DEFAULT_DURATION),
+    };
+    let quit = Stop::default();
+    thread::scope(|scope| {
+        let mut workers = Vec::new();
+        let mut result = Ok(());
+        for lcore in lcores {
+            let quit = quit.clone();
+            match lcore::spawn(scope, lcore.core, move || lcore.work(&quit)) {
+                Ok(worker) => workers.push(worker),
+                Err(fault) => result = Err(fault),
+            }
+        }
+        let ended = || workers.iter().any(|one| one.is_finished());
+        if result.is_ok() {
+            result = watch(args, ports, stop, duration, ended);
+        }
+        ports.shut_valves();
+        if result.is_ok() {
+            settle::received(ports, ended);
+        }
+        quit.set();
+        for worker in workers {
+            let worked = worker.join().map_err(|_| Fault::Run("an lcore panicked: this is a bug".into()));
+            result = result.and(worked.and_then(|worked| worked));
+        }
+        result
+    })
 }
 
 /// Shows rates until it is time to end.
@@ -146,12 +188,13 @@ fn watch(
     let start = Instant::now();
     let mut rates = Rates::default();
     let mut shown = start;
-    while !stop.is_set() && !ended() {
-        let left = duration.map(|limit| limit.saturating_sub(start.elapsed()));
-        if left == Some(Duration::ZERO) {
-            break;
+    while !stop.is_set() && !output::reader_left() && !ended() {
+        if let Some(fault) = ports.broken() {
+            return Err(fault);
         }
-        if ports.open.iter().all(|one| !one.plugged.endless && one.plugged.valve.is_dry()) {
+        let left = duration.map(|limit| limit.saturating_sub(start.elapsed()));
+        let dry = ports.open.iter().all(|one| !one.plugged.endless && one.plugged.valve.is_dry());
+        if left == Some(Duration::ZERO) || dry {
             break;
         }
         thread::sleep(TICK.min(left.unwrap_or(TICK)));
@@ -160,39 +203,54 @@ fn watch(
             shown = Instant::now();
             let mut now = Vec::new();
             for one in &mut ports.open {
-                now.push(one.port.stats()?);
+                now.push(one.stats()?);
             }
             for line in rates.lines(&now, over) {
-                if args.run.json {
-                    eprintln!("{line}");
-                } else {
-                    println!("{line}");
-                }
+                if args.run.json { note!("{line}") } else { out!("{line}") }
             }
         }
+    }
+    if stop.is_set() {
+        note!("stopping: packets under way are finished; Ctrl-C again ends at once");
     }
     Ok(())
 }
 
-fn report(args: &FwdArgs, ports: &mut Ports, forwarded: Vec<Forwarded>, elapsed: Duration) -> Result<RunReport, Fault> {
+fn report(
+    args: &FwdArgs,
+    ports: &mut Ports,
+    forwarded: Vec<Forwarded>,
+    lcores: Vec<LcoreReport>,
+    elapsed: Duration,
+) -> RunReport {
     let mut reports = Vec::new();
     let mut total = Forwarded::default();
     let mut balanced = true;
     for (number, (one, forwarded)) in ports.open.iter_mut().zip(forwarded).enumerate() {
-        let stats = one.port.stats()?;
+        let stats = one.last_stats();
         let traffic = one.plugged.traffic.get();
         let verdict = one.plugged.verdict.as_ref().map(|verdict| verdict.get());
-        let discarded = stats.imissed + stats.ierrors;
+        // A device that is gone has no extended statistics, and its loss is what the run ends with.
+        let all = xstats(&mut *one.port).unwrap_or_default();
+        let seen = all.get("rx_total_packets").copied().unwrap_or_default();
+        let refused = stats.imissed + stats.ierrors;
+        let filtered = match args.ports.no_promiscuous {
+            true => seen.saturating_sub(refused + forwarded.rx_packets),
+            false => 0,
+        };
         // In: what the link gave is what the application got or the device counts as not received. Out: what the
-        // application sent is what the link took.
-        balanced &= traffic.rx_frames == forwarded.rx_packets + discarded && traffic.tx_frames == forwarded.tx_packets;
+        // application sent is what the device sent or still has, and what the link took.
+        balanced &= traffic.rx_frames == forwarded.rx_packets + refused + filtered
+            && traffic.tx_frames == stats.opackets
+            && forwarded.tx_packets == stats.opackets + forwarded.tx_left;
         total += forwarded;
         reports.push(PortReport {
             port: number,
             name: one.name.clone(),
             forwarded,
             stats: stats.into(),
-            xstats: if args.run.xstats { Some(xstats(&mut *one.port)?) } else { None },
+            filtered,
+            xstats: args.run.xstats.then_some(all),
             link_rx_frames: traffic.rx_frames,
             link_tx_frames: traffic.tx_frames,
             spoiled: verdict.map(|verdict| verdict.frames.saturating_sub(verdict.good)),
@@ -201,19 +259,6 @@ fn report(args: &FwdArgs, ports: &mut Ports, forwarded: Vec<Forwarded>, elapsed:
     let through = total.tx_packets + total.tx_dropped + total.mode_dropped;
     balanced &= args.forward_mode == Mode::Txonly || total.rx_packets == through;
     let mode = format!("{:?}", args.forward_mode).to_lowercase();
-    Ok(RunReport { mode, seconds: elapsed.as_secs_f64(), ports: reports, total, balanced })
-}
-
-fn summary(report: &RunReport) {
-    let Forwarded { rx_packets, tx_packets, tx_dropped, mode_dropped } = report.total;
-    let per_second = (tx_packets.max(rx_packets) as f64 / report.seconds.max(1e-9)) as u64;
-    let (from, received) = if report.mode == "txonly" { ("made", tx_packets + tx_dropped) } else { ("received", rx_packets) };
-    println!(
-        "\n  {} packets a second; {from} {} = sent {} + dropped {}{}",
-        grouped(per_second),
-        grouped(received),
-        grouped(tx_packets),
-        grouped(tx_dropped + mode_dropped),
-        if report.balanced { ": balanced" } else { ": NOT balanced" }
-    );
+    let seconds = elapsed.as_secs_f64();
+    RunReport { mode, seconds, lcores, ports: reports, total, balanced, error: None }
 }

@@ -7,7 +7,6 @@ use vfio_hal::pmd::MacAddr;
 
 use super::icmpecho;
 use crate::cli::{FwdArgs, Mode};
-use crate::fault::Fault;
 use crate::port::Ports;
 
 /// A mode with all that it needs. Clones share it.
@@ -23,20 +22,14 @@ struct Inner {
 }
 
 impl Action {
-    pub(crate) fn new(args: &FwdArgs, ports: &mut Ports) -> Result<Action, Fault> {
+    pub(crate) fn new(args: &FwdArgs, ports: &Ports) -> Action {
         let address = |(number, one): (usize, &crate::port::Open)| {
             let given = args.eth_peer.iter().rev().find(|(port, _)| *port == number).map(|(_, mac)| *mac);
             (one.port.info().mac, given.unwrap_or(MacAddr([0x02, 0, 0, 0, 0, number as u8])))
         };
-        let addresses: Vec<_> = ports.open.iter().enumerate().map(address).collect();
+        let addresses = ports.open.iter().enumerate().map(address).collect();
         let template = udp_frame(args.txpkts.into());
-        if template.len() > args.ports.mbuf_size as usize {
-            return Err(Fault::Usage(format!(
-                "--txpkts {} does not fit into a buffer of --mbuf-size {}",
-                args.txpkts, args.ports.mbuf_size
-            )));
-        }
-        Ok(Action(Arc::new(Inner { mode: args.forward_mode, addresses, template })))
+        Action(Arc::new(Inner { mode: args.forward_mode, addresses, template }))
     }
 
     /// Returns where packets of `port` go whose peer is `peer`: answers go back where they came from.
@@ -44,8 +37,14 @@ impl Action {
         if self.0.mode == Mode::Icmpecho { port } else { peer }
     }
 
+    /// Returns whether packets come from receive queues.
     pub(crate) fn receives(&self) -> bool {
         self.0.mode != Mode::Txonly
+    }
+
+    /// Returns whether packets go out.
+    pub(crate) fn sends(&self) -> bool {
+        self.0.mode != Mode::Rxonly
     }
 
     /// Fills `burst` with packets to send; returns how many.
@@ -88,6 +87,7 @@ impl Action {
                 for _ in 0..burst.len() {
                     let Some(mut buf) = burst.take() else { break };
                     if buf.next().is_none() && icmpecho::answer(buf.data_mut(), own) {
+                        // There is room for what was just taken out, once that is made use of.
                         burst.room();
                         let _ = burst.push(buf);
                     } else {

@@ -68,4 +68,8 @@ impl Link for Gate {
     fn exhausted(&self) -> bool {
         self.link.exhausted()
     }
+
+    fn flush(&mut self) -> Result<(), LinkError> {
+        self.link.flush()
+    }
 }

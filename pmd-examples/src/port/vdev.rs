@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pmd_ixgbe_model::{Config, Model82599, Overrun};
-use pmd_links::{Impairments, Kind, PatchPanel, Traffic, Vdev, Verdict, Watch};
+use pmd_ixgbe_model::{Config, Model82599, Module, Overrun, Part};
+use pmd_links::{Kind, LinkError, PatchPanel, Spec, Traffic, Vdev, Verdict, Watch};
 use vfio_hal::backend::local::{Idle, LocalDevice, LocalOptions, ModelThread};
 use vfio_hal::clock::Clock;
 use vfio_hal::pmd::MacAddr;
-use vfio_hal::wrap::{TraceEvent, Tracer};
+use vfio_hal::wrap::{FaultInjector, Faults, TraceEvent, Tracer};
 use vfio_hal::{Device, DeviceError};
 use vfio_user_kit::Work;
 
 use super::gate::{Gate, Valve};
 use crate::fault::Fault;
+use crate::note;
 
 /// Lets a model do some work; returns whether there was any.
 pub(crate) type Step = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -31,82 +32,139 @@ pub(crate) struct Plugged {
     pub(crate) traffic: Watch<Traffic>,
     /// What the sink finds, where the link is a generator with one.
     pub(crate) verdict: Option<Watch<Verdict>>,
-    /// What the cable does, where it does.
-    pub(crate) impairments: Option<Watch<Impairments>>,
+    /// Makes what the link has buffered reach its file; an error if the link failed, now or earlier.
+    pub(crate) flush: Box<dyn Fn() -> Result<(), LinkError> + Send>,
+    /// Why the link was given up, if it was.
+    pub(crate) broken: Box<dyn Fn() -> Option<LinkError> + Send>,
     /// Traffic is generated without end: such a run ends by time.
     pub(crate) endless: bool,
 }
 
 /// Options of a device, before those of its link.
-const OWN: &[&str] = &["mac", "part"];
+const OWN: &[&str] = &["mac", "part", "module", "die"];
+
+/// The options of devices, for help.
+pub(crate) const HELP: &str = "\
+NAME[,OPTION]...[,link=KIND[,KEY[=VALUE]]...]
+  net_ixgbeN      an 82599: mac=MAC  part=sfp|kx4  module=sr|lr|dac|foreign|absent
+                  die=N (vanishes after N register accesses, as if it were pulled out)
+  net_tapN        the same, plugged into a TAP interface: iface=NAME (dtapN)
+  net_pcapN       the same, plugged into files: rx_pcap=FILE  tx_pcap=FILE  infinite_rx=1; or iface=NAME
+  net_af_packetN  the same, plugged into an interface that is there: iface=NAME";
 
 /// The names of devices: those that DPDK has for links, and the model's own.
 const NAMES: [&str; 4] = ["net_ixgbe", "net_tap", "net_pcap", "net_af_packet"];
 
-/// Makes the devices that `texts` describe.
+/// A device as it was described, not open yet.
+struct Described {
+    name: String,
+    config: Config,
+    spec: Spec,
+    die: Option<u64>,
+}
+
+/// Makes the devices that `texts` describe. All are read before the first link is opened.
 pub(crate) fn plug(texts: &[&str], clock: &Arc<dyn Clock>) -> Result<Vec<Plugged>, Fault> {
-    let mut panel = PatchPanel::new();
-    let mut all: Vec<Plugged> = Vec::new();
+    let mut described: Vec<Described> = Vec::new();
     for (number, text) in texts.iter().enumerate() {
         let vdev = Vdev::parse(text, OWN)?;
         let kind = vdev.name.trim_end_matches(|c: char| c.is_ascii_digit());
         if !NAMES.contains(&kind) {
             let names = NAMES.join("N, ");
-            return Err(Fault::Usage(format!("--vdev {}: there is no such device; there are {names}N", vdev.name)));
+            return Err(Fault::Usage(format!("--vdev {}: there is no such device: use {names}N", vdev.name)));
         }
-        if all.iter().any(|other| other.name == vdev.name) {
-            return Err(Fault::Usage(format!("--vdev {} is there twice: number them {kind}0, {kind}1", vdev.name)));
+        if described.iter().any(|other| other.name == vdev.name) {
+            return Err(Fault::Usage(format!(
+                "--vdev {} is there twice: number them {kind}0, {kind}1",
+                vdev.name
+            )));
         }
-        all.push(plug_one(number, &vdev, &mut panel, clock).map_err(|fault| fault.of(&vdev.name))?);
+        let device = describe(number, &vdev).map_err(|fault| fault.of(&vdev.name))?;
+        described.push(device);
+    }
+    let mut panel = PatchPanel::new();
+    let mut all = Vec::new();
+    for device in described {
+        let name = device.name.clone();
+        all.push(plug_one(device, &mut panel, clock).map_err(|fault| fault.of(&name))?);
     }
     panel.finish()?;
     Ok(all)
 }
 
-fn plug_one(
-    number: usize,
-    vdev: &Vdev,
-    panel: &mut PatchPanel,
-    clock: &Arc<dyn Clock>,
-) -> Result<Plugged, Fault> {
+fn describe(number: usize, vdev: &Vdev) -> Result<Described, Fault> {
     let spec = match &vdev.link {
         Some(spec) => spec.clone(),
         None => "gen".parse()?,
     };
+    // Locally administered, and another one for each port.
+    let mut config = Config::new([0x02, 0x82, 0x59, 0x90, 0x00, number as u8]);
+    // A generator waits for the driver, as testpmd's users expect of a benchmark without loss; a real wire does not.
+    let waits = matches!(
+        spec.kind,
+        Kind::Generate { .. } | Kind::Pcap { .. } | Kind::Pair { .. } | Kind::Loopback { .. }
+    );
+    config.overrun = if waits { Overrun::Wait } else { Overrun::Drop };
+    let mut die = None;
+    for (key, value) in &vdev.options {
+        let value = value.as_deref().unwrap_or_default();
+        let expected = |what: &str| Fault::Usage(format!("\"{value}\" is no value for {key}: use {what}"));
+        match key.as_str() {
+            "mac" => {
+                let mac: Option<MacAddr> = value.parse().ok().filter(|mac: &MacAddr| mac.is_valid_unicast());
+                config.mac = mac.ok_or_else(|| expected("a station's address such as 02:00:00:00:00:01"))?.0;
+            }
+            "part" => {
+                config.part = match value {
+                    "sfp" => Part::Sfp,
+                    "kx4" => Part::BackplaneKx4,
+                    _ => return Err(expected("sfp or kx4")),
+                }
+            }
+            "module" => {
+                config.module = match value {
+                    "sr" => Module::Sr,
+                    "lr" => Module::Lr,
+                    "dac" => Module::DirectAttach,
+                    "foreign" => Module::ForeignSr,
+                    "absent" => Module::Absent,
+                    _ => return Err(expected("sr, lr, dac, foreign or absent")),
+                }
+            }
+            _ => die = Some(value.parse().map_err(|_| expected("a number of register accesses"))?),
+        }
+    }
+    Ok(Described { name: vdev.name.clone(), config, spec, die })
+}
+
+fn plug_one(described: Described, panel: &mut PatchPanel, clock: &Arc<dyn Clock>) -> Result<Plugged, Fault> {
+    let Described { name, config, spec, die } = described;
     let opened = panel.open(&spec)?;
     let (gate, valve) = Gate::new(opened.link);
-    let mac = mac_of(vdev, number)?;
     let endless = matches!(&spec.kind, Kind::Generate { config, .. } if config.count.is_none())
-        || matches!(&spec.kind, Kind::Sink { .. } | Kind::Loopback { .. });
-    // A generator waits for the driver, as testpmd's users expect of a benchmark without loss; a real wire does not.
-    let waits = matches!(spec.kind, Kind::Generate { .. } | Kind::Pcap { .. } | Kind::Pair { .. } | Kind::Loopback { .. });
-    let overrun = if waits { Overrun::Wait } else { Overrun::Drop };
-    let config = Config { overrun, ..Config::new(mac.0) };
+        || matches!(&spec.kind, Kind::Sink { .. } | Kind::Loopback { .. } | Kind::Pair { .. });
     let model = Model82599::new(config, Box::new(gate));
     let options = LocalOptions::default().clock(clock.clone());
-    let device = LocalDevice::new(vdev.name.clone(), model, options)
+    let local = LocalDevice::new(name.clone(), model, options)
         .map_err(|error| Fault::Run(format!("the model cannot be a PCI function: {error}")))?;
-    let (stepper, spawner) = (device.stepper(), device.stepper());
+    let (stepper, spawner) = (local.stepper(), local.stepper());
+    let (flushed, broken) = (local.clone(), local.clone());
+    let device: Arc<dyn Device> = match die {
+        Some(accesses) => Arc::new(FaultInjector::new(local, Faults::new().die_after(accesses))),
+        None => local,
+    };
     Ok(Plugged {
-        name: vdev.name.clone(),
+        name,
         device,
         step: Arc::new(move || stepper.step() == Work::Done),
         spawn: Box::new(move |idle| spawner.spawn(idle)),
         valve,
         traffic: opened.traffic,
         verdict: opened.verdict,
-        impairments: opened.impairments,
+        flush: Box::new(move || flushed.with_model(Model82599::flush).unwrap_or(Ok(()))),
+        broken: Box::new(move || broken.with_model(|model| model.inspect().link_error()).flatten()),
         endless,
     })
-}
-
-fn mac_of(vdev: &Vdev, number: usize) -> Result<MacAddr, Fault> {
-    let given = vdev.options.iter().find(|(key, _)| key == "mac").and_then(|(_, value)| value.as_deref());
-    match given {
-        // Locally administered, and another one for each port.
-        None => Ok(MacAddr([0x02, 0x82, 0x59, 0x90, 0x00, number as u8])),
-        Some(text) => text.parse().map_err(|error| Fault::Usage(format!("mac={text} is {error}"))),
-    }
 }
 
 /// A clock that lets inline models work while a driver waits for one of them.
@@ -136,6 +194,6 @@ impl Clock for SteppingClock {
 
 /// Prints every register access of `device` to standard error, decoded.
 pub(crate) fn traced(device: Arc<dyn Device>, clock: Arc<dyn Clock>) -> Arc<dyn Device> {
-    let print = |event: &TraceEvent<'_>| eprintln!("{event}");
+    let print = |event: &TraceEvent<'_>| note!("{event}");
     Arc::new(Tracer::new(device, clock, print).decode::<pmd_ixgbe::regs::Ixgbe>(0))
 }

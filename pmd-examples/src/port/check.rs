@@ -1,0 +1,43 @@
+//! What can be known to be wrong before anything is opened, said in the words of the command line.
+
+use pmd_ixgbe::Config;
+
+use crate::cli::PortArgs;
+use crate::fault::Fault;
+
+/// Receive queues that RSS of the 82599 spreads over: its table has entries of 4 bits (82599 datasheet 8.2.3.7.12).
+const MAX_RSS_QUEUES: u16 = 16;
+
+/// Buffers that lcores hold besides the rings: a burst in hand, and one that the mode makes.
+const BURSTS_IN_HAND: u32 = 2;
+
+/// Returns how many buffers the pool of `ports` ports gets, or why there can be no such ports.
+pub(super) fn buffers(args: &PortArgs, config: &Config, ports: usize, lcores: usize) -> Result<u32, Fault> {
+    if args.rxq > MAX_RSS_QUEUES && !args.disable_rss {
+        return Err(Fault::Usage(format!(
+            "--rxq {}: RSS spreads over at most {MAX_RSS_QUEUES} queues: use fewer, or --disable-rss",
+            args.rxq
+        )));
+    }
+    // A packet of the largest size takes this many buffers, whole KiB of them.
+    let room = args.mbuf_size & !1023;
+    let frame = u32::from(args.max_pkt_len);
+    let segments = frame.div_ceil(room);
+    if segments > args.rxd / 2 {
+        return Err(Fault::Usage(format!(
+            "a packet of --max-pkt-len {frame} takes {segments} buffers of --mbuf-size {}, more than half of --rxd {}: \
+             raise --mbuf-size or --rxd",
+            args.mbuf_size, args.rxd
+        )));
+    }
+    let bursts = BURSTS_IN_HAND * u32::from(args.burst) * segments * lcores as u32;
+    let need = config.buffers().saturating_mul(ports as u32).saturating_add(bursts);
+    match args.total_num_mbufs {
+        None => Ok(need),
+        Some(count) if count >= need => Ok(count),
+        Some(count) => Err(Fault::Usage(format!(
+            "--total-num-mbufs {count}: the rings, caches and bursts of {ports} ports need {need}: give at least that, or \
+             leave it out"
+        ))),
+    }
+}
