@@ -16,7 +16,6 @@ mod memory;
 mod output;
 mod port;
 mod report;
-mod serve;
 mod signal;
 mod single;
 mod usage;
@@ -38,7 +37,6 @@ fn main() -> ExitCode {
         Command::Dump(args) => dump::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Serve(args) => serve::run(&args),
     };
     match result.and(output::finish()) {
         Ok(()) => ExitCode::SUCCESS,
