@@ -8,8 +8,8 @@
 //! the device cannot do is an error when the port is configured, and what it does is read back from the device, not
 //! from memory of what was asked.
 //!
-//! Neighbours: [`Config`](crate::Config) carries it to the port; [`filter`](crate::filter) decides before it whether a
-//! packet comes in at all.
+//! Neighbours: [`Config`](crate::Config) carries it to the port. Whether a packet comes in at all is decided before, by
+//! the receive filters.
 
 mod config;
 mod table;

@@ -14,30 +14,30 @@ use vfio_hal::pmd::MacAddr;
 use vfio_hal::testing::VirtualClock;
 use vfio_hal::{Clock, Device};
 
-pub const OWN: MacAddr = MacAddr([0x02, 0x11, 0x22, 0x33, 0x44, 0x55]);
-pub const PEER: MacAddr = MacAddr([0x02, 0, 0, 0, 0, 0x99]);
+pub(crate) const OWN: MacAddr = MacAddr([0x02, 0x11, 0x22, 0x33, 0x44, 0x55]);
+pub(crate) const PEER: MacAddr = MacAddr([0x02, 0, 0, 0, 0, 0x99]);
 
 /// Data room of a buffer in bytes.
 const ROOM: u32 = 2048;
 
-pub struct Bench {
-    pub port: Running,
-    pub rx: Vec<RxQueue>,
-    pub tx: Vec<TxQueue>,
-    pub wire: PairEnd,
-    pub clock: VirtualClock,
-    pub device: Arc<LocalDevice<Model82599>>,
+pub(crate) struct Bench {
+    pub(crate) port: Running,
+    pub(crate) rx: Vec<RxQueue>,
+    pub(crate) tx: Vec<TxQueue>,
+    pub(crate) wire: PairEnd,
+    pub(crate) clock: VirtualClock,
+    pub(crate) device: Arc<LocalDevice<Model82599>>,
     stepper: Stepper<Model82599>,
-    pub pool: Pool,
-    pub cache: Cache,
+    pub(crate) pool: Pool,
+    pub(crate) cache: Cache,
 }
 
 impl Bench {
-    pub fn new(config: Config) -> Bench {
+    pub(crate) fn new(config: Config) -> Bench {
         Bench::start(configure(config))
     }
 
-    pub fn start((configured, parts): (Configured, Parts)) -> Bench {
+    pub(crate) fn start((configured, parts): (Configured, Parts)) -> Bench {
         let Parts { wire, clock, device, pool } = parts;
         let Started { port, rx, tx } = configured.start().expect("the port starts");
         let (stepper, cache) = (device.stepper(), pool.cache());
@@ -48,7 +48,7 @@ impl Bench {
     }
 
     /// Stops the port and starts it again.
-    pub fn restart(self) -> Bench {
+    pub(crate) fn restart(self) -> Bench {
         let Bench { port, rx, tx, wire, clock, device, pool, cache, .. } = self;
         drop(cache);
         let configured = port.stop(rx, tx).expect("the port stops");
@@ -56,7 +56,7 @@ impl Bench {
     }
 
     /// Lets time go by until nothing moves.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..4 {
             self.clock.advance(Duration::from_micros(100));
             assert!(self.stepper.run_until_idle(10_000).idle);
@@ -64,13 +64,13 @@ impl Bench {
     }
 
     /// Puts a frame on the wire.
-    pub fn arrive(&mut self, frame: &[u8]) {
+    pub(crate) fn arrive(&mut self, frame: &[u8]) {
         assert_eq!(self.wire.transmit(frame, 0), Ok(Sent::Accepted));
         self.settle();
     }
 
     /// Returns what has been received: queue, bytes, RSS hash.
-    pub fn received(&mut self) -> Vec<(u16, Vec<u8>, Option<u32>)> {
+    pub(crate) fn received(&mut self) -> Vec<(u16, Vec<u8>, Option<u32>)> {
         let mut all = Vec::new();
         let mut burst = Burst::new(MAGAZINE);
         for queue in &mut self.rx {
@@ -87,7 +87,7 @@ impl Bench {
     }
 
     /// Puts a frame on the wire and returns whether the port takes it in.
-    pub fn takes(&mut self, frame: &[u8]) -> bool {
+    pub(crate) fn takes(&mut self, frame: &[u8]) -> bool {
         self.arrive(frame);
         let received = self.received();
         assert!(received.len() <= 1 && received.iter().all(|(_, bytes, _)| bytes == frame));
@@ -95,7 +95,7 @@ impl Bench {
     }
 
     /// Sends a frame from queue 0.
-    pub fn send(&mut self, frame: &[u8]) {
+    pub(crate) fn send(&mut self, frame: &[u8]) {
         let mut burst = Burst::new(1);
         let mut buf = self.cache.alloc().expect("a buffer");
         assert!(buf.fill(frame));
@@ -105,7 +105,7 @@ impl Bench {
     }
 
     /// Returns what came out on the wire.
-    pub fn sent(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) fn sent(&mut self) -> Vec<Vec<u8>> {
         let (mut all, mut frame) = (Vec::new(), Vec::new());
         while self.wire.receive(&mut frame, 0).expect("a cable") {
             all.push(frame.clone());
@@ -113,7 +113,7 @@ impl Bench {
         all
     }
 
-    pub fn xstat(&mut self, wanted: &str) -> u64 {
+    pub(crate) fn xstat(&mut self, wanted: &str) -> u64 {
         let mut found = None;
         self.port
             .xstats(&mut |name, value| {
@@ -145,7 +145,7 @@ impl Clock for Stepping {
 }
 
 /// What a bench is made of besides the port.
-pub struct Parts {
+pub(crate) struct Parts {
     wire: PairEnd,
     clock: VirtualClock,
     device: Arc<LocalDevice<Model82599>>,
@@ -153,7 +153,7 @@ pub struct Parts {
 }
 
 /// Returns a port that is set up and not started. The device's tables are full of noise, as after power-on.
-pub fn configure(config: Config) -> (Configured, Parts) {
+pub(crate) fn configure(config: Config) -> (Configured, Parts) {
     let (wire, end) = pair(4096);
     let mut model = ModelConfig::new(OWN.0);
     model.ram_noise = Some(0x5eed);
@@ -175,12 +175,12 @@ pub fn configure(config: Config) -> (Configured, Parts) {
 }
 
 /// Returns a frame of 60 bytes without a tag.
-pub fn frame(to: MacAddr) -> Vec<u8> {
+pub(crate) fn frame(to: MacAddr) -> Vec<u8> {
     tagged(to, None)
 }
 
 /// Returns a frame of 60 bytes with these VLAN tags (type and control), the outer first.
-pub fn tagged(to: MacAddr, tags: impl IntoIterator<Item = (u16, u16)>) -> Vec<u8> {
+pub(crate) fn tagged(to: MacAddr, tags: impl IntoIterator<Item = (u16, u16)>) -> Vec<u8> {
     let mut frame = [to.0, PEER.0].concat();
     for (ethertype, tci) in tags {
         frame.extend(ethertype.to_be_bytes());
@@ -192,7 +192,7 @@ pub fn tagged(to: MacAddr, tags: impl IntoIterator<Item = (u16, u16)>) -> Vec<u8
 }
 
 /// Returns a frame with an IPv4 packet: protocol 6 is TCP, 17 UDP.
-pub fn ipv4(protocol: u8, from: ([u8; 4], u16), to: ([u8; 4], u16)) -> Vec<u8> {
+pub(crate) fn ipv4(protocol: u8, from: ([u8; 4], u16), to: ([u8; 4], u16)) -> Vec<u8> {
     let mut frame = [OWN.0, PEER.0].concat();
     frame.extend([0x08, 0x00, 0x45, 0, 0, 40, 0, 1, 0, 0, 64, protocol, 0, 0]);
     frame.extend(from.0);
