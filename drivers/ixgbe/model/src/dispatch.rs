@@ -201,6 +201,10 @@ impl Dwords for Registers<'_, '_, '_> {
                 core.regs.set(TCPTIMER::new(value).with_kick_start(false));
             }
 
+            RTTBCNRC::OFFSET => {
+                let queue = core.regs.get::<RTTDQSEL>().txdq_idx() as usize;
+                model.tx.queues[queue].set_rate(RTTBCNRC::new(value));
+            }
             DMATXCTL::OFFSET => model.tx.enable(core, doorbells),
             TXDCTL::OFFSET => model.tx.control(core, doorbells, element),
             TDWBA::OFFSET => model.tx.queues[element].set_head_address(core.regs.at(element)),

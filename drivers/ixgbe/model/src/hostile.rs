@@ -103,7 +103,7 @@ impl Hostile {
         let word = rubbish(&mut self.random);
         let half = self.random.below(2) * 8;
         // A ring that is not mapped any more is no reason to stop lying.
-        if dma.store(base + 16 * u64::from(index) + half, word).is_ok() {
+        if dma.store(base.wrapping_add(16 * u64::from(index) + half), word).is_ok() {
             self.state.lies.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -198,6 +198,7 @@ impl Model82599 {
             }
         }
         wire.frame = looped;
+        rx.finish_coalescing(core, cx.dma, cx.doorbells);
         rx.interrupts(core);
         moved
     }

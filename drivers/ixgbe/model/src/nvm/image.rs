@@ -9,7 +9,7 @@ use crate::config::{Config, Module, Part};
 
 /// Words in a 16 KB EEPROM.
 pub(crate) const WORDS: usize = 8192;
-/// What words 0 to 3Fh sum to (6.3.?: software checksum word).
+/// What words 0 to 3Fh sum to.
 const CHECKSUM: u16 = 0xBABA;
 
 /// Words with a fixed place.
@@ -47,8 +47,8 @@ impl Image {
     pub(crate) fn new(config: &Config) -> Image {
         let mut image = Image { words: vec![0xFFFF; WORDS].into_boxed_slice(), core: 0, mac_section: 0 };
         let words = &mut image.words;
-        words[0] = 0x1200; // signature 01 in 7:6 is of the older parts; here: protection off, 16 KB
-        words[1] = 0x0040;
+        words[0] = 0;
+        words[1] = 0;
         words[at::PBA] = 0xFAFA; // guard: the PBA number is a string behind the next pointer
         words[at::DEVICE_CAPS] =
             CAPS_NO_CROSSTALK | if config.module == Module::Absent { CAPS_ANY_SFP } else { 0 };

@@ -13,6 +13,8 @@ use super::steer::Target;
 pub(crate) struct Waiting {
     pub(crate) target: Target,
     pub(crate) frame: Vec<u8>,
+    /// Where the segments of a coalesced packet begin, empty for others.
+    pub(crate) starts: Vec<usize>,
     /// RNBC was counted for it.
     pub(crate) counted: bool,
 }
@@ -47,7 +49,7 @@ impl PacketBuffer {
     }
 
     /// Takes a copy of a frame; `false` if it does not fit into `size` bytes.
-    pub(crate) fn push(&mut self, target: Target, frame: &[u8], size: usize) -> bool {
+    pub(crate) fn push(&mut self, target: Target, frame: &[u8], starts: &[usize], size: usize) -> bool {
         if self.bytes + room(frame) > size {
             return false;
         }
@@ -55,7 +57,7 @@ impl PacketBuffer {
         copy.clear();
         copy.extend_from_slice(frame);
         self.bytes += room(frame);
-        self.waiting.push_back(Waiting { target, frame: copy, counted: false });
+        self.waiting.push_back(Waiting { target, frame: copy, starts: starts.to_vec(), counted: false });
         true
     }
 

@@ -19,15 +19,15 @@ const ADDRESSES: usize = 128;
 pub(crate) enum Verdict {
     /// Nobody wants it.
     Drop,
-    /// It is for this port; `inexact` if only a hash table says so.
-    Pass { inexact: bool },
+    /// It is for this port; `inexact` if only a hash table says so. `entry` is the receive address that matched.
+    Pass { inexact: bool, entry: Option<usize> },
 }
 
 /// The filters, with the valid exact addresses gathered.
 #[derive(Default)]
 pub(crate) struct L2Filter {
-    /// Address in the byte order of RAL and RAH: the first byte on the wire is the lowest.
-    exact: Vec<u64>,
+    /// Address, in the byte order of RAL and RAH (the first byte on the wire is the lowest), and its entry.
+    exact: Vec<(u64, usize)>,
 }
 
 impl L2Filter {
@@ -37,14 +37,19 @@ impl L2Filter {
         for entry in 0..ADDRESSES {
             let high = regs.at::<RAH>(entry);
             if high.av() {
-                self.exact.push(u64::from(regs.at::<RAL>(entry).bits()) | u64::from(high.rah()) << 32);
+                let low = regs.at::<RAL>(entry).bits();
+                self.exact.push((u64::from(low) | u64::from(high.rah()) << 32, entry));
             }
         }
     }
 
     /// Whether `address` is one of the exact ones.
     pub(crate) fn is_own(&self, address: u64) -> bool {
-        self.exact.contains(&address)
+        self.entry(address).is_some()
+    }
+
+    fn entry(&self, address: u64) -> Option<usize> {
+        self.exact.iter().find(|(exact, _)| *exact == address).map(|(_, entry)| *entry)
     }
 
     /// Filters a frame of at least 14 bytes.
@@ -58,12 +63,13 @@ impl L2Filter {
 
     fn address(&self, regs: &RegisterFile, to: u64) -> Verdict {
         let fctrl = regs.get::<FCTRL>();
-        let pass = |on: bool, inexact| if on { Verdict::Pass { inexact } } else { Verdict::Drop };
+        let pass =
+            |on: bool, inexact| if on { Verdict::Pass { inexact, entry: None } } else { Verdict::Drop };
         if to == BROADCAST {
             return pass(fctrl.bam(), false);
         }
-        if self.is_own(to) {
-            return pass(true, false);
+        if let Some(entry) = self.entry(to) {
+            return Verdict::Pass { inexact: false, entry: Some(entry) };
         }
         // The first bit on the wire is the lowest of the first byte: group addresses have it set.
         let group = to & 1 == 1;

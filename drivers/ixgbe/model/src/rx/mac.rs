@@ -49,6 +49,8 @@ pub(crate) fn size_bin(len: usize) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Incoming {
     pub(crate) parsed: Parsed,
+    /// The receive address that matched.
+    pub(crate) entry: Option<usize>,
     /// Only a hash table wanted it (PIF).
     pub(crate) inexact: bool,
     /// It has a MAC error and is stored because of FCTRL.SBP (RXE).
@@ -98,14 +100,14 @@ impl Mac {
             core.regs.count::<RXNFGPC>();
             core.regs.count_bytes::<RXNFGBC>(0, len);
         }
-        let Verdict::Pass { inexact } = self.filter.check(&core.regs, frame, &parsed) else {
+        let Verdict::Pass { inexact, entry } = self.filter.check(&core.regs, frame, &parsed) else {
             core.events.counters.rx_filtered += 1;
             return None;
         };
         if !bad && !control_frame {
             self.count_good(core, frame, len);
         }
-        Some(Incoming { parsed, inexact, bad })
+        Some(Incoming { parsed, entry, inexact, bad })
     }
 
     /// Whether the length is legal; counts it if not.

@@ -2,12 +2,14 @@
 //!
 //! 1. [`mac`]: length, PAUSE, address and VLAN filters ([`filter`]), counters.
 //! 2. [`steer`]: checksum verdicts ([`verify`]), filters, RSS, the queue.
-//! 3. [`buffer`]: waits here while the queue has no descriptor.
-//! 4. [`queue`]: into memory, and the descriptor back ([`meta`]).
+//! 3. [`coalesce`]: segments of a TCP flow become one packet.
+//! 4. [`buffer`]: waits here while the queue has no descriptor.
+//! 5. [`queue`]: into memory ([`split`]), and the descriptor back ([`meta`]).
 //!
 //! Key types: [`Rx`]. Neighbours: the model's step feeds it from the link or from the loopback of transmit.
 
 pub(crate) mod buffer;
+mod coalesce;
 pub(crate) mod filter;
 pub(crate) mod mac;
 pub(crate) mod meta;
@@ -18,8 +20,8 @@ mod verify;
 
 use pmd_ixgbe::desc;
 use pmd_ixgbe::regs::{
-    EICR, HLREG0, Ixgbe, MPC, QBRC, QPRC, QPRDC, RDBA, RDLEN, RNBC, RQSMR, RXDCTL, RXDGBC, RXDGPC, RXPBSIZE,
-    SRRCTL,
+    EICR, HLREG0, Ixgbe, MPC, QBRC, QPRC, QPRDC, RDBA, RDLEN, RNBC, RQSMR, RSCCTL, RXDCTL, RXDGBC, RXDGPC,
+    RXPBSIZE, SRRCTL,
 };
 use pmd_links::Nanos;
 use vfio_hal::regs::Register;
@@ -30,6 +32,7 @@ use crate::clock::Clock;
 use crate::flow_control::FlowControl;
 use crate::shared::{Core, QUEUES, doorbell, queues};
 use buffer::PacketBuffer;
+use coalesce::{Coalescer, Large, Offer};
 use mac::Mac;
 use queue::{Outcome, RxQueue};
 use steer::{Steering, Target};
@@ -40,12 +43,15 @@ pub(crate) struct Rx {
     pub(crate) steering: Steering,
     pub(crate) queues: Box<[RxQueue]>,
     pub(crate) buffer: PacketBuffer,
+    coalescer: Coalescer,
     /// When RXDCTL.ENABLE of a queue will read as written.
     enable_at: Box<[Nanos; QUEUES]>,
     /// Queues that wrote descriptors back in this step.
     wrote: u128,
     /// Those of them with a packet that asks for an interrupt at once.
     urgent: u128,
+    /// A queue may hold a coalesced packet.
+    coalescing: bool,
 }
 
 /// Why a packet is still here.
@@ -63,15 +69,17 @@ impl Rx {
             steering: Steering::default(),
             queues: (0..QUEUES).map(RxQueue::new).collect(),
             buffer: PacketBuffer::default(),
+            coalescer: Coalescer::default(),
             enable_at: Box::new([0; QUEUES]),
             wrote: 0,
             urgent: 0,
+            coalescing: false,
         }
     }
 
     /// Back to power-on: queues stopped, waiting packets lost.
     pub(crate) fn reset(&mut self, core: &mut Core, doorbells: &dyn Doorbells) {
-        core.events.counters.rx_flushed += self.buffer.clear() as u64;
+        core.events.counters.rx_flushed += (self.buffer.clear() + self.coalescer.clear()) as u64;
         for queue in 0..QUEUES {
             self.queues[queue] = RxQueue::new(queue);
             self.queues[queue].set_srrctl(core.regs.at::<SRRCTL>(queue));
@@ -133,24 +141,72 @@ impl Rx {
             frame.extend_from_slice(&fcs.to_le_bytes());
         }
         let mut packet = &mut frame[..];
+        let mut shift = 0;
         if self.queues[target.queue].strip_vlan
             && let Some(tag) = incoming.parsed.vlan
         {
+            shift = 4;
             packet.copy_within(0..12, 4);
             packet = &mut packet[4..];
             target.meta.vlan = tag;
             target.meta.header = target.meta.header.saturating_sub(4);
             target.meta.status |= desc::rx::VP;
         }
+        if self.queues[target.queue].coalesces()
+            && (self.coalescing || core.regs.at::<RSCCTL>(target.queue).rscen())
+        {
+            self.coalescing = true;
+            let buffer = self.queues[target.queue].buffer_bytes();
+            let (ended, taken) =
+                match self.coalescer.offer(&core.regs, packet, &incoming.parsed, shift, &target, buffer) {
+                    Offer::Taken(ended) => (ended, true),
+                    Offer::Refused(ended) => (ended, false),
+                };
+            if let Some(large) = ended {
+                self.place_large(core, dma, doorbells, large);
+            }
+            if taken {
+                return;
+            }
+        }
+        self.place(core, dma, doorbells, target, packet, &[]);
+    }
+
+    /// Ends what is being coalesced.
+    pub(crate) fn finish_coalescing(&mut self, core: &mut Core, dma: &dyn DmaBus, doorbells: &dyn Doorbells) {
+        while let Some(large) = self.coalescer.take() {
+            self.place_large(core, dma, doorbells, large);
+        }
+        self.coalescing = false;
+    }
+
+    fn place_large(&mut self, core: &mut Core, dma: &dyn DmaBus, doorbells: &dyn Doorbells, large: Large) {
+        // One segment alone is no coalesced packet.
+        let starts = if large.starts.len() > 1 { &large.starts[..] } else { &[] };
+        self.place(core, dma, doorbells, large.target, &large.bytes, starts);
+        self.coalescer.recycle(large);
+    }
+
+    /// Delivers a packet, or lets it wait in the packet buffer.
+    fn place(
+        &mut self,
+        core: &mut Core,
+        dma: &dyn DmaBus,
+        doorbells: &dyn Doorbells,
+        target: Target,
+        packet: &[u8],
+        starts: &[usize],
+    ) {
         if self.buffer.is_empty()
-            && let Held::No = self.deliver(core, dma, doorbells, &target, packet)
+            && let Held::No = self.deliver(core, dma, doorbells, &target, packet, starts)
         {
             return;
         }
         let size = core.regs.get::<RXPBSIZE>().size() as usize * 1024;
-        if !self.buffer.push(target, packet, size) {
-            core.regs.count::<MPC>();
-            core.events.counters.rx_missed += 1;
+        if !self.buffer.push(target, packet, starts, size) {
+            let packets = starts.len().max(1);
+            core.regs.count_at::<MPC>(0, packets as u32);
+            core.events.counters.rx_missed += packets as u64;
             core.irq.raise(EICR::default().with_rx_miss(true));
         }
     }
@@ -170,7 +226,9 @@ impl Rx {
         let mut moved = false;
         for _ in 0..budget {
             let Some(waiting) = buffer.front() else { break };
-            if let Held::Yes = self.deliver(core, dma, doorbells, &waiting.target, &waiting.frame) {
+            if let Held::Yes =
+                self.deliver(core, dma, doorbells, &waiting.target, &waiting.frame, &waiting.starts)
+            {
                 if !waiting.counted {
                     waiting.counted = true;
                     core.regs.count::<RNBC>();
@@ -191,26 +249,28 @@ impl Rx {
         doorbells: &dyn Doorbells,
         target: &Target,
         packet: &[u8],
+        starts: &[usize],
     ) -> Held {
+        let packets = starts.len().max(1) as u32;
         let queue = &mut self.queues[target.queue];
         let counter = stat_index::<RQSMR>(core, target.queue);
         if !queue.enabled || queue.halted {
-            return dropped(core, counter);
+            return dropped(core, counter, packets);
         }
-        match queue.deliver(dma, doorbells, packet, &target.meta) {
+        match queue.deliver(dma, doorbells, packet, &target.meta, starts) {
             Outcome::Delivered => {
                 self.wrote |= 1 << target.queue;
                 if target.immediate {
                     self.urgent |= 1 << target.queue;
                 }
-                core.events.counters.rx_delivered += 1;
-                core.regs.count::<RXDGPC>();
+                core.events.counters.rx_delivered += u64::from(packets);
+                core.regs.count_at::<RXDGPC>(0, packets);
                 core.regs.count_bytes::<RXDGBC>(0, packet.len());
-                core.regs.count_at::<QPRC>(counter, 1);
+                core.regs.count_at::<QPRC>(counter, packets);
                 core.regs.count_bytes::<QBRC>(counter, packet.len());
                 Held::No
             }
-            Outcome::NoDescriptors if queue.drop_en || queue.drop_anyway => dropped(core, counter),
+            Outcome::NoDescriptors if queue.drop_en || queue.drop_anyway => dropped(core, counter, packets),
             Outcome::NoDescriptors => Held::Yes,
             Outcome::Impossible(reason) => {
                 core.events.rx_setup(target.queue, reason);
@@ -232,9 +292,9 @@ impl Rx {
 }
 
 /// QPRDC counts what a queue dropped for want of descriptors or because it is off (8.2.3.23.74).
-fn dropped(core: &mut Core, counter: usize) -> Held {
-    core.events.counters.rx_no_descriptor += 1;
-    core.regs.count_at::<QPRDC>(counter, 1);
+fn dropped(core: &mut Core, counter: usize, packets: u32) -> Held {
+    core.events.counters.rx_no_descriptor += u64::from(packets);
+    core.regs.count_at::<QPRDC>(counter, packets);
     Held::No
 }
 

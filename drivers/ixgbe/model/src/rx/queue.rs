@@ -129,6 +129,16 @@ impl RxQueue {
         )
     }
 
+    /// Whether the descriptors have room for what coalescing tells.
+    pub(crate) fn coalesces(&self) -> bool {
+        matches!(self.kind, Kind::OneBuffer | Kind::Split | Kind::SplitAlways)
+    }
+
+    /// Bytes of a packet buffer.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.buffer
+    }
+
     /// Whether headers get buffers of their own.
     pub(crate) fn splits(&self) -> bool {
         matches!(self.kind, Kind::Split | Kind::SplitAlways)
@@ -165,19 +175,21 @@ impl RxQueue {
         self.owned().1
     }
 
-    /// Puts a packet into memory and writes its descriptors back.
+    /// Puts a packet into memory and writes its descriptors back. `starts` is where the segments of a coalesced packet begin,
+    /// empty for others.
     pub(crate) fn deliver(
         &mut self,
         dma: &dyn DmaBus,
         doorbells: &dyn Doorbells,
         packet: &[u8],
         meta: &Meta,
+        starts: &[usize],
     ) -> Outcome {
         if let Some(reason) = self.set_up_wrong() {
             return Outcome::Impossible(reason);
         }
-        let (in_header, split) = self.split(packet, meta);
-        let body = &packet[in_header..];
+        let header = self.split(packet, meta);
+        let body = &packet[header.0..];
         let want = body.len().div_ceil(self.buffer).max(1) as u32;
         if want >= self.len {
             return Outcome::Impossible("the packet needs more descriptors than the ring can offer");
@@ -185,7 +197,7 @@ impl RxQueue {
         if self.available(want, doorbells) < want {
             return Outcome::NoDescriptors;
         }
-        match self.write(dma, packet, in_header, split, want, meta) {
+        match self.write(dma, packet, header, want, meta, starts) {
             Ok(()) => Outcome::Delivered,
             Err(fault) => {
                 self.halted = true;
@@ -216,10 +228,10 @@ impl RxQueue {
         &mut self,
         dma: &dyn DmaBus,
         packet: &[u8],
-        in_header: usize,
-        split: u64,
+        (in_header, split): (usize, u64),
         want: u32,
         meta: &Meta,
+        starts: &[usize],
     ) -> Result<(), DmaFault> {
         let mut rest = &packet[in_header..];
         for i in 0..want {
@@ -233,16 +245,28 @@ impl RxQueue {
             if !part.is_empty() {
                 dma.write(words[0], part)?;
             }
-            let at = self.base + u64::from(self.head) * 16;
+            let at = self.base.wrapping_add(u64::from(self.head) * 16);
             let last = i + 1 == want;
+            let next = if self.head + 1 == self.len { 0 } else { self.head + 1 };
             if self.kind == Kind::Legacy {
-                dma.store(at + 8, meta.legacy(part.len(), last))?;
+                dma.store(at.wrapping_add(8), meta.legacy(part.len(), last))?;
             } else {
-                let [low, high] = meta.advanced(part.len(), last);
-                dma.store(at, if i == 0 { low | split } else { low })?;
-                dma.store(at + 8, high)?;
+                let [mut low, mut high] = meta.advanced(part.len(), last);
+                if i == 0 {
+                    low |= split;
+                }
+                if !starts.is_empty() {
+                    let from = packet.len() - rest.len() - part.len();
+                    let here =
+                        starts.iter().filter(|start| (from..from + part.len()).contains(*start)).count();
+                    let [count, link] = coalesced(here, next, last);
+                    low |= count;
+                    high |= link;
+                }
+                dma.store(at, low)?;
+                dma.store(at.wrapping_add(8), high)?;
             }
-            self.head = if self.head + 1 == self.len { 0 } else { self.head + 1 };
+            self.head = next;
         }
         Ok(())
     }
@@ -255,7 +279,7 @@ impl RxQueue {
             let count = ((end - self.head) as usize).min(FETCH);
             let mut bytes = [0u8; FETCH * 16];
             let bytes = &mut bytes[..count * 16];
-            dma.read(self.base + u64::from(self.head) * 16, bytes)?;
+            dma.read(self.base.wrapping_add(u64::from(self.head) * 16), bytes)?;
             for (words, bytes) in self.fetched.iter_mut().zip(bytes.chunks_exact(16)) {
                 *words = words_of(bytes);
             }
@@ -266,6 +290,14 @@ impl RxQueue {
         self.fetched_from += 1;
         Ok(words)
     }
+}
+
+/// The bits of a coalesced packet's descriptor: RSCCNT, the segments that begin in it, in word 0; and, if it is not the
+/// last, NEXTP, the descriptor after it, in word 1 (7.11.5).
+fn coalesced(segments: usize, next: u32, last: bool) -> [u64; 2] {
+    const RSCCNT_SHIFT: u32 = 17;
+    const NEXTP_SHIFT: u32 = 4;
+    [(segments.min(15) as u64) << RSCCNT_SHIFT, if last { 0 } else { u64::from(next) << NEXTP_SHIFT }]
 }
 
 /// The two words of a descriptor's 16 bytes.

@@ -79,8 +79,8 @@ pub(crate) fn decode(words: [u64; 2]) -> Descriptor {
     };
     if high & tx::DEXT == 0 {
         return data(Offload::Legacy {
-            checksum: (high & legacy::TX_IC != 0).then(|| (bits(40, 8), bits(16, 8))),
-            vlan: (high & legacy::TX_VLE != 0).then(|| (high >> legacy::VLAN_SHIFT) as u16),
+            checksum: (high & legacy::TX_IC != 0).then_some((bits(40, 8), bits(16, 8))),
+            vlan: (high & legacy::TX_VLE != 0).then_some((high >> legacy::VLAN_SHIFT) as u16),
         });
     }
     match high & tx::DTYP_MASK {

@@ -8,7 +8,7 @@
 //! Key types: [`TxQueue`], [`Progress`]. Neighbours: [`Tx`](super::Tx) chooses the queue and hands in the way out.
 
 use pmd_ixgbe::desc::tx;
-use pmd_ixgbe::regs::{DMATXCTL, EICR, TDWBA};
+use pmd_ixgbe::regs::{DMATXCTL, EICR, RTTBCNRC, TDWBA};
 use pmd_links::{Nanos, Sent};
 use vfio_user_kit::{DmaBus, DmaFault, Doorbells};
 
@@ -20,6 +20,8 @@ use crate::shared::{Core, doorbell};
 
 /// Descriptors fetched with one access.
 const FETCH: usize = 64;
+/// How far a limited queue may catch up when it was idle, or the model not stepped, for a while.
+const PACE_SLACK: Nanos = 100_000;
 
 /// What a queue did with its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,9 @@ pub(crate) struct TxQueue {
     asked: Vec<Report>,
     due: Vec<Report>,
     flush_at: Nanos,
+    /// The rate limiter: the link's rate divided by this in units of 2^-14, and when the next frame may go.
+    rate_divisor: Option<u32>,
+    not_before: Nanos,
     /// Descriptors were reported since this was last looked at.
     pub(crate) reported: bool,
     fetched: Box<[[u64; 2]; FETCH]>,
@@ -94,6 +99,8 @@ impl TxQueue {
             asked: Vec::new(),
             due: Vec::new(),
             flush_at: 0,
+            rate_divisor: None,
+            not_before: 0,
             reported: false,
             fetched: Box::new([[0; 2]; FETCH]),
             fetched_from: 0,
@@ -117,6 +124,7 @@ impl TxQueue {
             enabled: true,
             threshold: self.threshold,
             head_address: self.head_address,
+            rate_divisor: self.rate_divisor,
             ..TxQueue::new(self.number)
         };
     }
@@ -139,6 +147,23 @@ impl TxQueue {
     /// TDWBA was written.
     pub(crate) fn set_head_address(&mut self, value: TDWBA) {
         self.head_address = value.head_wb_en().then_some(value.bits() & !0xF);
+    }
+
+    /// RTTBCNRC was written for this queue.
+    pub(crate) fn set_rate(&mut self, value: RTTBCNRC) {
+        let divisor = value.rf_int() << 14 | value.rf_dec();
+        self.rate_divisor = (value.rs_ena() && divisor > 1 << 14).then_some(divisor);
+    }
+
+    /// A frame of `bytes` went out: the next one waits until the limited rate has sent it.
+    fn pace(&mut self, core: &Core, bytes: usize) {
+        if let Some(divisor) = self.rate_divisor {
+            // Preamble, FCS and gap are 24 bytes more.
+            let bits = (bytes as u64 + 24) * 8;
+            let speed = u64::from(core.speed_mbps.max(1));
+            let time = bits * 1_000 * u64::from(divisor) / (speed << 14);
+            self.not_before = self.not_before.max(core.now.saturating_sub(PACE_SLACK)).saturating_add(time);
+        }
     }
 
     /// Handles up to `budget` packets.
@@ -171,6 +196,9 @@ impl TxQueue {
     ) -> Result<Progress, DmaFault> {
         let mut progress = Progress::Idle;
         for _ in 0..budget {
+            if core.now < self.not_before {
+                break;
+            }
             if self.ready.is_none() && !self.gather(core, dma, doorbells, &mut progress)? {
                 break;
             }
@@ -241,13 +269,16 @@ impl TxQueue {
     /// Offers what is ready to the MAC; `false` if it is not all taken.
     fn send(&mut self, core: &mut Core, send: &mut Send<'_>) -> bool {
         let stamp = self.packet.wants_stamp();
-        match &mut self.ready {
+        match self.ready {
             Some(Ready::Frame) => {
-                let taken = send(core, &mut self.packet.bytes, stamp) == Sent::Accepted;
-                core.events.counters.tx_packets += u64::from(taken);
-                taken
+                if send(core, &mut self.packet.bytes, stamp) == Sent::Busy {
+                    return false;
+                }
+                self.pace(core, self.packet.bytes.len());
+                core.events.counters.tx_packets += 1;
+                true
             }
-            Some(Ready::Segments { segments, tag }) => loop {
+            Some(Ready::Segments { mut segments, tag }) => loop {
                 if !self.holding {
                     match segments.next(&self.packet.bytes, &mut self.frame) {
                         Ok(true) => {}
@@ -260,14 +291,16 @@ impl TxQueue {
                             return true;
                         }
                     }
-                    if let Some(tag) = *tag {
+                    if let Some(tag) = tag {
                         insert_tag(&mut self.frame, core.regs.get::<DMATXCTL>().vt() as u16, tag);
                     }
                     self.holding = true;
                 }
                 if send(core, &mut self.frame, stamp) == Sent::Busy {
+                    self.ready = Some(Ready::Segments { segments, tag });
                     return false;
                 }
+                self.pace(core, self.frame.len());
                 self.holding = false;
             },
             Some(Ready::Nothing) | None => true,
@@ -295,14 +328,14 @@ impl TxQueue {
             return dma.store32(address, self.head);
         }
         for report in self.due.drain(..) {
-            let at = self.base + u64::from(report.index) * 16;
+            let at = self.base.wrapping_add(u64::from(report.index) * 16);
             if report.words[1] & tx::DEXT == 0 {
                 // A legacy descriptor keeps all but the status (7.2.3.2.2).
-                dma.store(at + 8, report.words[1] & !(0xF << 32) | tx::DD)?;
+                dma.store(at.wrapping_add(8), report.words[1] & !(0xF << 32) | tx::DD)?;
             } else {
                 // An advanced one holds nothing but the status (7.2.3.2.5).
                 dma.store(at, 0)?;
-                dma.store(at + 8, tx::DD)?;
+                dma.store(at.wrapping_add(8), tx::DD)?;
             }
         }
         Ok(())
@@ -340,7 +373,7 @@ impl TxQueue {
         let count = ((end - self.next) as usize).min(FETCH);
         let mut bytes = [0u8; FETCH * 16];
         let bytes = &mut bytes[..count * 16];
-        dma.read(self.base + u64::from(self.next) * 16, bytes)?;
+        dma.read(self.base.wrapping_add(u64::from(self.next) * 16), bytes)?;
         for (words, bytes) in self.fetched.iter_mut().zip(bytes.chunks_exact(16)) {
             *words = words_of(bytes);
         }

@@ -246,3 +246,36 @@ fn split_always_fills_the_header_buffer_first() {
     let got = ring.poll(&board).unwrap();
     assert_eq!((got.data.len(), got.words[0] >> 21 & 0x3FF), (0, 100), "all of it in the header buffer");
 }
+
+#[test]
+fn pools_choose_by_address_vlan_and_default() {
+    let mut board = Board::ready();
+    let mut rings = rings(&mut board, &[0, 8, 12, 20]);
+    board.w(0x5080, 1 << 10);
+    board.w(0x51B0, 1 | 5 << 7); // pools, 5 by default
+    board.w(0x5818, 10); // 32 pools of 4 queues with RSS
+    board.w(0x51E0, 0b101100); // pools 2, 3 and 5 may receive
+    let second = [2, 0x99, 0, 0, 0, 1];
+    board.w(0x5408, u32::from_le_bytes([2, 0x99, 0, 0]));
+    board.w(0x540C, 1 << 31 | 0x0100);
+    // Address 0 to pool 2, address 1 to pools 2 and 3; both take untagged packets.
+    board.w(0xA600, 1 << 2);
+    board.w(0xA608, 0b1100);
+    board.w(0xF008, 1 << 24);
+    board.w(0xF00C, 1 << 24);
+    assert_eq!(queue_of(&mut board, &mut rings, &frame(MAC, 60)), Some(1));
+    assert_eq!(queue_of(&mut board, &mut rings, &frame(second, 60)), Some(1), "the lowest");
+    // VLAN 7 is pool 3's.
+    board.w(0xF100, 1 << 31 | 7);
+    board.w(0xF200, 1 << 3);
+    let tagged = |tag: u8| {
+        let plain = frame(second, 60);
+        [&plain[..12], &[0x81, 0, 0, tag], &plain[12..]].concat()
+    };
+    assert_eq!(queue_of(&mut board, &mut rings, &tagged(7)), Some(2));
+    assert_eq!(queue_of(&mut board, &mut rings, &tagged(8)), Some(3), "nobody's VLAN: the default pool");
+    board.w(0x51B0, 1 | 5 << 7 | 1 << 29);
+    assert_eq!(queue_of(&mut board, &mut rings, &tagged(8)), None, "no default pool");
+    board.w(0xF014, 1 << 27 | 1 << 24); // pool 5 takes broadcasts
+    assert_eq!(queue_of(&mut board, &mut rings, &frame([0xFF; 6], 60)), Some(3));
+}

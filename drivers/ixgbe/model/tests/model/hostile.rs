@@ -133,6 +133,7 @@ proptest! {
         allowed.extend(rx.headers.iter().map(|h| (*h, *h + 256, true)));
         *board.memory.allowed.borrow_mut() = allowed;
         board.w(0xEA00, options);
+        board.w(0x102C, options >> 8 & 0xD);
         board.w(0x1028, 1 << 25 | options & 1 << 30);
         for (noise, at, len, shape) in descriptors {
             let len = len.min(4096 - at) as u64;

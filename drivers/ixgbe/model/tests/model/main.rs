@@ -2,6 +2,7 @@
 
 mod board;
 mod bring_up;
+mod coalesce;
 mod filters;
 mod hostile;
 mod interrupts;

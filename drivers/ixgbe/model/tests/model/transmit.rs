@@ -227,3 +227,27 @@ fn a_reset_forgets_what_was_queued() {
     assert_eq!(board.memory.accesses.get(), accesses, "no DMA from before the reset");
     assert_eq!((board.r(0x6018), board.r(0x6028) & 1 << 25), (0, 0));
 }
+
+#[test]
+fn a_rate_limited_queue_sends_no_faster() {
+    let mut board = Board::ready();
+    let mut limited = board.tx_ring(3, 512);
+    let mut free = board.tx_ring(4, 512);
+    board.w(0x4904, 3); // RTTDQSEL
+    board.w(0x4984, 1 << 31 | 100 << 14); // a hundredth of 10 Gbit/s
+    let at = board.memory.take(1514);
+    board.memory.put(at, &frame(MAC, 1226));
+    for ring in [&mut limited, &mut free] {
+        for _ in 0..200 {
+            ring.put(&board, [at, cmd::DATA | cmd::EOP | cmd::payload(1226) | 1226]);
+        }
+        board.w(ring.regs + 0x18, ring.tail);
+    }
+    board.run();
+    let burst = board.sent().len();
+    assert!((200..=215).contains(&burst), "all of the free queue, a moment's worth of the other: {burst}");
+    // 1,250 bytes on the wire are 100 µs at 100 Mbit/s.
+    (0..50).for_each(|_| board.wait_us(100));
+    let sent = board.sent().len();
+    assert!((49..=51).contains(&sent), "{sent}");
+}

@@ -229,7 +229,7 @@ fn programmed(regs: &RegisterFile, command: FDIRCMD) -> Fields {
 fn capacity(control: FDIRCTRL) -> u32 {
     let bytes = match control.pballoc() {
         0 => return 0,
-        n => 32 * 1024 << n,
+        n => 0x8000 << n,
     };
     bytes / if control.perfect_match() { 32 } else { 8 } - 2
 }

@@ -5,7 +5,7 @@
 //! 1. [`ethertype`]: by EtherType.
 //! 2. [`tuple`]: the SYN filter and the 5-tuple filters.
 //! 3. [`flow_director`] with its [`fields`].
-//! 4. [`rss`] with the [`toeplitz`] hash, and the traffic class.
+//! 4. [`rss`] with the [`toeplitz`] hash, the traffic class, the pool ([`pools`]).
 //!
 //! Key types: [`Steering`], [`Target`]. Neighbours: the MAC gives good frames; the result goes to
 //! [`RxQueue`](super::queue::RxQueue).
@@ -13,12 +13,13 @@
 mod ethertype;
 mod fields;
 mod flow_director;
+mod pools;
 mod rss;
 mod toeplitz;
 mod tuple;
 
 use pmd_ixgbe::desc::rx;
-use pmd_ixgbe::regs::{FDIRCTRL, MRQC, RTRUP2TC, RXCSUM, XEC};
+use pmd_ixgbe::regs::{FDIRCTRL, MRQC, PFVTCTL, RTRUP2TC, RXCSUM, XEC};
 
 use super::mac::Incoming;
 use super::meta::{Meta, kind, status};
@@ -81,7 +82,7 @@ impl Steering {
             meta.high = sum;
             meta.status |= status::UDPV;
         }
-        if !self.choose(core, frame, parsed, &mut target) {
+        if !self.choose(core, frame, incoming, &mut target) {
             return None;
         }
         if target.immediate {
@@ -91,9 +92,17 @@ impl Steering {
     }
 
     /// Sets the queue; `false` to drop.
-    fn choose(&mut self, core: &mut Core, frame: &[u8], parsed: &Parsed, target: &mut Target) -> bool {
-        let default = self.scale(core, frame, parsed, target);
-        target.queue = default;
+    fn choose(&mut self, core: &mut Core, frame: &[u8], incoming: &Incoming, target: &mut Target) -> bool {
+        let parsed = &incoming.parsed;
+        let pool = if core.regs.get::<PFVTCTL>().vt_ena() {
+            match pools::find(&core.regs, frame, parsed, incoming.entry) {
+                Some(pool) => pool,
+                None => return false,
+            }
+        } else {
+            0
+        };
+        target.queue = self.scale(core, frame, parsed, pool, target);
         if let Some(found) = self.ethertypes.find(&core.regs, parsed) {
             target.meta.kind = kind::ETHERTYPE | (found.index as u32) << 4;
             target.immediate = found.immediate;
@@ -126,30 +135,41 @@ impl Steering {
         true
     }
 
-    /// RSS and traffic classes (7.1.2.1, table 7-3): the queue where no filter says otherwise.
-    fn scale(&mut self, core: &Core, frame: &[u8], parsed: &Parsed, target: &mut Target) -> usize {
+    /// Pools, traffic classes, RSS (7.1.2.1, table 7-3): the queue where no filter says otherwise.
+    fn scale(
+        &mut self,
+        core: &Core,
+        frame: &[u8],
+        parsed: &Parsed,
+        pool: usize,
+        target: &mut Target,
+    ) -> usize {
         let regs = &core.regs;
-        // How many queues a class has, 0 without classes; whether RSS is on.
-        let (per_class, hashing) = match regs.get::<MRQC>().mrqe() {
-            1 => (0, true),
-            2 => (16, false),
-            3 => (32, false),
-            4 => (16, true),
-            5 => (32, true),
-            _ => (0, false),
+        let priority = parsed.vlan.map_or(0, |tag| tag >> 13);
+        let class = (regs.get::<RTRUP2TC>().bits() >> (3 * priority) & 7) as usize;
+        // The first queue, and of how many RSS may choose (1: it is off).
+        let (first, queues) = match regs.get::<MRQC>().mrqe() {
+            1 => (0, 16),
+            2 => (class * 16, 1),
+            3 => (class * 32, 1),
+            4 => (class * 16, 16),
+            5 => (class * 32, 16),
+            8 => (pool * 2, 1),
+            10 => (pool * 4, 4),
+            11 => (pool * 2, 2),
+            12 => (pool * 8 + class, 1),
+            13 => (pool * 4 + class % 4, 1),
+            _ => (0, 1),
         };
-        let index = if hashing {
+        let mut index = 0;
+        if queues > 1 {
             let hashed = self.rss.hash(regs, frame, parsed);
             if regs.get::<RXCSUM>().pcsd() {
                 target.meta.kind |= hashed.kind;
                 target.meta.high = hashed.hash;
             }
-            hashed.index
-        } else {
-            0
-        };
-        let priority = parsed.vlan.map_or(0, |tag| tag >> 13);
-        let class = (regs.get::<RTRUP2TC>().bits() >> (3 * priority) & 7) as usize;
-        if per_class == 0 { index } else { (class * per_class + index) % crate::shared::QUEUES }
+            index = hashed.index % queues;
+        }
+        (first + index) % crate::shared::QUEUES
     }
 }
