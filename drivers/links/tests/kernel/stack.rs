@@ -1,7 +1,7 @@
 //! The kernel's stacks of two namespaces talk over our links: every datagram arrives, every byte of a stream, and no
 //! frame is larger than a wire carries, whatever the interfaces offload.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -14,6 +14,16 @@ use crate::wire::Wire;
 use crate::{iface, tap};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A call with a time limit ends with EINTR when the machine is stopped and goes on (signal(7)); it is asked again.
+fn again<T>(mut call: impl FnMut() -> std::io::Result<T>) -> T {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result.unwrap(),
+        }
+    }
+}
 
 /// Two hosts, each with an interface of the given name.
 struct Hosts {
@@ -49,10 +59,10 @@ impl Hosts {
         let mut count = 0;
         for (i, size) in sizes.enumerate() {
             let message = vec![i as u8; size];
-            client.send(&message).unwrap();
-            let (len, from) = server.recv_from(&mut buffer).unwrap();
-            server.send_to(&buffer[..len], from).unwrap();
-            let len = client.recv(&mut buffer).unwrap();
+            again(|| client.send(&message));
+            let (len, from) = again(|| server.recv_from(&mut buffer));
+            again(|| server.send_to(&buffer[..len], from));
+            let len = again(|| client.recv(&mut buffer));
             assert!(buffer[..len] == message);
             count += 1;
         }
@@ -91,7 +101,7 @@ impl Hosts {
         client.send_to(&message, server.local_addr().unwrap()).unwrap();
         let mut buffer = vec![0; 65_536];
         for i in 0..count {
-            assert_eq!(server.recv(&mut buffer).unwrap(), size);
+            assert_eq!(again(|| server.recv(&mut buffer)), size);
             assert!(buffer[..size].iter().all(|&byte| byte == i as u8));
         }
     }
