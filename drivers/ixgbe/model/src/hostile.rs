@@ -10,7 +10,7 @@
 //! and leaves the model itself as it is: it goes on moving packets, so a test can send a million of them through the
 //! lies. Same seed, same lies.
 //!
-//! Key types: [`Hostile`], [`Switch`]. Neighbours: wraps [`Model82599`](crate::Model82599) for any backend.
+//! Key types: [`Hostile`], [`Switch`]. Neighbours: wraps [`Model82599`] for any backend.
 
 use std::cell::RefCell;
 use std::sync::Arc;

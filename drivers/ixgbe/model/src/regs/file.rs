@@ -1,6 +1,6 @@
 //! The register file: one dword per place of the register map, read and written by register type.
 //!
-//! Key types: [`RegisterFile`], [`Place`]. Neighbours: [`initial`](super::initial) has the values after a reset; the units
+//! Key types: [`RegisterFile`], [`Place`]. Neighbours: [`initial`] has the values after a reset; the units
 //! of the model use the types of [`pmd_ixgbe::regs`], the dispatcher comes with offsets.
 
 use std::sync::OnceLock;

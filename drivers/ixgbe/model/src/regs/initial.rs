@@ -14,6 +14,8 @@ const VALUES: &[(u64, u32)] = &[
     (EXVET::OFFSET, 0x8100 << 16),
     (FLA::OFFSET, 1 << 2),
     (MREVID::OFFSET, 0x1),
+    // Valid firmware, in no mode of management.
+    (FWSM::OFFSET, 1 << 15),
     (VLNCTRL::OFFSET, 0x8100),
     // Transmit and receive FCS on, padding on, MDIO slow, lengths checked; reserved bits as documented.
     (HLREG0::OFFSET, 0x0801_2C0B),

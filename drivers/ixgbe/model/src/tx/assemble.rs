@@ -1,7 +1,7 @@
 //! From the bytes and the first descriptor of a packet to what goes to the MAC.
 //!
-//! Key types: [`Packet`], [`Ready`]. Neighbours: [`queue`](super::queue) gathers the bytes; [`offload`](super::offload)
-//! and [`segment`](super::segment) change them.
+//! Key types: [`Packet`], [`Ready`]. Neighbours: [`queue`](super::queue) gathers the bytes; [`offload`]
+//! and [`segment`] change them.
 
 use pmd_ixgbe::regs::{DMATXCTL, DTXTCPFLGH, DTXTCPFLGL};
 

@@ -229,3 +229,131 @@ fn write_masks_are_those_that_the_kernels_register_test_expects() {
         }
     }
 }
+
+#[test]
+fn the_eeprom_can_be_read_and_written_over_its_pins() {
+    const SK: u32 = 1;
+    const CS: u32 = 2;
+    const DI: u32 = 4;
+    const DO: u32 = 8;
+    const REQ: u32 = 1 << 6;
+    const GNT: u32 = 1 << 7;
+    fn command(board: &mut Board, bytes: &[u8], answer: usize) -> Vec<u8> {
+        board.w(EEC, REQ);
+        for bit in bytes.iter().flat_map(|byte| (0..8).rev().map(move |i| byte >> i & 1)) {
+            let data = if bit == 1 { DI } else { 0 };
+            board.w(EEC, REQ | data);
+            board.w(EEC, REQ | data | SK);
+            board.w(EEC, REQ | data);
+        }
+        let mut read_byte = || {
+            (0..8).fold(0u8, |byte, _| {
+                board.w(EEC, REQ | SK);
+                let bit = u8::from(board.r(EEC) & DO != 0);
+                board.w(EEC, REQ);
+                byte << 1 | bit
+            })
+        };
+        let answer = (0..answer).map(|_| read_byte()).collect();
+        board.w(EEC, REQ | CS);
+        answer
+    }
+    let mut board = Board::new(Config::new(MAC));
+    board.w(EEC, REQ | CS);
+    assert_eq!(board.r(EEC) & GNT, GNT);
+    let word = eeprom(&mut board, 0x3F).to_le_bytes();
+    assert_eq!(command(&mut board, &[3, 0, 0x7E], 2), word);
+    command(&mut board, &[6], 0); // write enable
+    command(&mut board, &[2, 0x20, 0x00, 0x34, 0x12], 0);
+    board.w(EEC, 0);
+    assert_eq!(board.r(EEC) & GNT, 0);
+    board.w(CTRL, 1 << 26);
+    board.wait_ms(1);
+    assert_eq!(eeprom(&mut board, 0x1000), 0x1234, "it stays over a reset");
+}
+
+#[test]
+fn a_module_is_read_over_i2c() {
+    const I2CCTL: u64 = 0x28;
+    struct Bus<'b>(&'b mut Board);
+    impl Bus<'_> {
+        fn set(&mut self, clock: bool, data: bool) {
+            self.0.w(I2CCTL, u32::from(clock) << 1 | u32::from(data) << 3);
+        }
+        fn clock(&mut self, data: bool) -> bool {
+            self.set(false, data);
+            self.set(true, data);
+            let level = self.0.r(I2CCTL) & 4 != 0;
+            self.set(false, data);
+            level
+        }
+        fn start(&mut self) {
+            self.set(false, true);
+            self.set(true, true);
+            self.set(true, false);
+            self.set(false, false);
+        }
+        /// Returns whether it was acknowledged.
+        fn send(&mut self, byte: u8) -> bool {
+            (0..8).rev().for_each(|i| {
+                self.clock(byte >> i & 1 == 1);
+            });
+            !self.clock(true)
+        }
+        fn read(&mut self, offset: u8) -> Option<u8> {
+            self.start();
+            if !self.send(0xA0) {
+                return None;
+            }
+            assert!(self.send(offset));
+            self.start();
+            assert!(self.send(0xA1));
+            let byte = (0..8).fold(0, |byte, _| byte << 1 | u8::from(self.clock(true)));
+            self.clock(true); // no more
+            self.set(true, false);
+            self.set(true, true);
+            Some(byte)
+        }
+    }
+    let mut board = Board::new(Config::new(MAC));
+    let mut bus = Bus(&mut board);
+    assert_eq!([0, 3, 37, 38, 39].map(|at| bus.read(at)), [0x03, 0x10, 0x00, 0x1B, 0x21].map(Some));
+    let mut board = Board::new(Config { module: Module::Absent, ..Config::new(MAC) });
+    assert_eq!(Bus(&mut board).read(0), None);
+}
+
+#[test]
+fn register_accesses_touch_no_memory_and_a_step_does_a_bounded_amount() {
+    use pmd_links::Link;
+    let mut board = Board::ready();
+    let mut tx = board.tx_ring(0, 1024);
+    let _rx = board.rx_ring(0, 1024);
+    let at = board.memory.take(64);
+    board.memory.put(at, &crate::board::frame(MAC, 60));
+    for _ in 0..1000 {
+        use crate::board::cmd;
+        tx.put(&board, [at, cmd::DATA | cmd::EOP | cmd::payload(60) | 60]);
+        assert_eq!(board.wire.transmit(&crate::board::frame(MAC, 60), 0).unwrap(), pmd_links::Sent::Accepted);
+    }
+    let accesses = board.memory.accesses.get();
+    board.w(tx.regs + 0x18, tx.tail);
+    (0..0x8_0000u64).step_by(4).filter(|offset| *offset != 0x4074).for_each(|offset| {
+        board.r(offset);
+    });
+    assert_eq!(board.memory.accesses.get(), accesses);
+    assert_eq!(board.step(), vfio_user_kit::Work::Done);
+    let counters = board.model.inspect().counters();
+    assert!(
+        (1..=64).contains(&counters.tx_frames) && (1..=64).contains(&counters.rx_delivered),
+        "{counters:?}"
+    );
+}
+
+#[test]
+fn a_clock_that_runs_backwards_stands_still() {
+    let mut board = Board::new(Config::new(MAC));
+    board.wait_ms(20);
+    board.now -= std::time::Duration::from_millis(500);
+    board.step();
+    assert_eq!(board.r(LINKS) >> 30 & 1, 1);
+}

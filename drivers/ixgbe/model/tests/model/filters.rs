@@ -91,7 +91,7 @@ fn a_5_tuple_compares_what_it_is_told_to_by_priority() {
 /// The flow director's hash as driver software computes it: folded stream, key bit by key bit.
 fn software_hash(key: u32, flow: u32, common: u32) -> u32 {
     let high = common ^ flow ^ flow >> 16;
-    let swapped = common >> 16 | common << 16;
+    let swapped = common.rotate_left(16);
     let mut hash = if key & 1 != 0 { swapped } else { 0 } ^ if key & 1 << 16 != 0 { high } else { 0 };
     let low = swapped ^ flow ^ flow << 16;
     for i in 1..16 {

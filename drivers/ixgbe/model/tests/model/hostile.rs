@@ -161,7 +161,7 @@ proptest! {
 fn a_hostile_device_lies_only_when_told_to_and_always_the_same_lies() {
     fn run(seed: u64, rate: u32) -> (Vec<u64>, u64) {
         let mut board = Board::ready();
-        let mut rx = board.rx_ring(0, 64);
+        let rx = board.rx_ring(0, 64);
         let mut tx = board.tx_ring(0, 64);
         let spare = Model82599::new(Config::new(MAC), Box::new(pmd_links::pair(1).0));
         let mut hostile = Hostile::new(std::mem::replace(&mut board.model, spare), seed);

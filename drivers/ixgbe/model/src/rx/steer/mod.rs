@@ -3,7 +3,7 @@
 //! Asked in this order, the first that answers decides:
 //!
 //! 1. [`ethertype`]: by EtherType.
-//! 2. [`tuple`]: the SYN filter and the 5-tuple filters.
+//! 2. [`tuple`](mod@tuple): the SYN filter and the 5-tuple filters.
 //! 3. [`flow_director`] with its [`fields`].
 //! 4. [`rss`] with the [`toeplitz`] hash, the traffic class, the pool ([`pools`]).
 //!
