@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Check what this machine offers: IOMMU, hugepages, memlock, isolated CPUs, governor
     Doctor(DoctorArgs),
+    /// Serve device models on vfio-user sockets, for QEMU or for other processes
+    Serve(crate::serve::ServeArgs),
 }
 
 /// Leaves out a bare `--`, which DPDK's users put between EAL's options and the application's.

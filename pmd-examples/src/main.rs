@@ -16,6 +16,7 @@ mod memory;
 mod output;
 mod port;
 mod report;
+mod serve;
 mod signal;
 mod single;
 mod usage;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Dump(args) => dump::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Serve(args) => serve::run(&args),
     };
     match result.and(output::finish()) {
         Ok(()) => ExitCode::SUCCESS,

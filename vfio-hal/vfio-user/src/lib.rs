@@ -7,19 +7,28 @@
 //! - [`Function`] emulates what every such function has: configuration space ([`Config`]) and the MSI-X table
 //!   ([`Msix`]). Whoever plays a device keeps one.
 //!
+//! - [`server`] serves a model on a socket, to QEMU or to any other vfio-user client.
+//! - [`proto`] is the protocol itself: messages, framing, negotiation.
+//!
 //! The crate knows nothing of `vfio-hal` and of drivers.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod check;
 pub mod config;
 mod function;
+mod memory;
 mod model;
 mod msix;
+pub mod proto;
+pub mod server;
 mod spec;
 
 pub use check::SpecError;
 pub use config::Config;
 pub use function::{Function, Messages, Signal};
-pub use model::{AccessError, Context, DeviceModel, DmaBus, DmaFault, Doorbells, IrqBus, ResetKind, Work};
+pub use model::{
+    AccessError, Context, DeviceModel, DmaBus, DmaFault, DmaRange, Doorbells, FeatureError, FeatureRequest,
+    IrqBus, IrqKind, Migration, MigrationError, NotifyArea, ResetKind, SharedArea, Work,
+};
 pub use msix::Msix;
 pub use spec::{BarKind, BarSpec, Ids, Spec};

@@ -36,6 +36,207 @@ pub trait DeviceModel: Send {
 
     /// Puts the device back into its power-on state. No DMA may follow from before.
     fn reset(&mut self, cx: &mut Context<'_>, kind: ResetKind);
+
+    /// Returns the parts of BARs that a client in another process may map instead of sending messages. Asked
+    /// once. The backend in the same process does not ask.
+    fn shared_areas(&self) -> Vec<SharedArea> {
+        Vec::new()
+    }
+
+    /// Returns the registers whose writes may come as a signal without a value. Asked once, by the server only.
+    fn notify_areas(&self) -> Vec<NotifyArea> {
+        Vec::new()
+    }
+
+    /// A register of [`notify_areas`](Self::notify_areas) was written, at least once since the last call.
+    fn notified(&mut self, cx: &mut Context<'_>, area: usize) {
+        let _ = (cx, area);
+    }
+
+    /// A client came.
+    fn opened(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
+    /// The client left. Its memory is gone already. [`reset`](Self::reset) follows if the server is so set.
+    fn released(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
+    /// Client memory became reachable.
+    fn dma_mapped(&mut self, cx: &mut Context<'_>, range: DmaRange) {
+        let _ = (cx, range);
+    }
+
+    /// Client memory is about to go: this is the last call in which it can be reached.
+    fn dma_unmapped(&mut self, cx: &mut Context<'_>, range: DmaRange) {
+        let _ = (cx, range);
+    }
+
+    /// The client masked or unmasked a vector.
+    fn irq_masked(&mut self, cx: &mut Context<'_>, kind: IrqKind, vector: u32, masked: bool) {
+        let _ = (cx, kind, vector, masked);
+    }
+
+    /// Comes to rest before memory, state or power change under the device. Returns whether it is at rest; until
+    /// then the server goes on with [`step`](Self::step) and asks again. A model whose DMA ends with each call is
+    /// always at rest.
+    fn quiesce(&mut self, cx: &mut Context<'_>) -> bool {
+        let _ = cx;
+        true
+    }
+
+    /// The change is over; what [`quiesce`](Self::quiesce) held back may go on.
+    fn resume(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
+    /// Returns the model's way to save and restore its state, if it has one.
+    fn migration(&mut self) -> Option<&mut dyn Migration> {
+        None
+    }
+
+    /// Answers a DEVICE_FEATURE that the server does not know. `data` is what the client sent with it.
+    ///
+    /// # Errors
+    /// [`FeatureError`], which the client gets as an errno.
+    fn feature(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: FeatureRequest,
+        data: &[u8],
+    ) -> Result<Vec<u8>, FeatureError> {
+        let _ = (cx, request, data);
+        Err(FeatureError::Unknown)
+    }
+}
+
+/// Saves and restores a model. The server keeps the states and calls only what the state allows.
+pub trait Migration {
+    /// Returns whether the device can be saved while it runs, and the rest when it is stopped.
+    fn pre_copy(&self) -> bool {
+        false
+    }
+
+    /// Starts to save. Every call starts from the beginning. `running`: this is the pre-copy phase.
+    fn begin_save(&mut self, running: bool);
+
+    /// From here on the device is stopped: what [`save`](Self::save) has not given yet, or what changed since, is
+    /// given now.
+    fn stop_and_copy(&mut self);
+
+    /// Fills the front of `data` with the next bytes of the state. Returns how many; fewer than `data` has means
+    /// that there are no more for now.
+    ///
+    /// # Errors
+    /// [`MigrationError`] if the state cannot be given.
+    fn save(&mut self, data: &mut [u8]) -> Result<usize, MigrationError>;
+
+    /// Starts to restore.
+    fn begin_restore(&mut self);
+
+    /// Takes the next bytes of the state.
+    ///
+    /// # Errors
+    /// [`MigrationError`] if they cannot be right.
+    fn restore(&mut self, data: &[u8]) -> Result<(), MigrationError>;
+
+    /// All bytes were given: becomes what they say, and stays stopped.
+    ///
+    /// # Errors
+    /// [`MigrationError`] if they are not complete or not consistent. The device is as it was before.
+    fn end_restore(&mut self) -> Result<(), MigrationError>;
+}
+
+/// State that a model cannot save or restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the device's state cannot be saved or restored: {reason}")]
+pub struct MigrationError {
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// What a client wants of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeatureRequest {
+    /// The feature's number.
+    pub index: u16,
+    /// Its data are wanted.
+    pub get: bool,
+    /// It is to be set.
+    pub set: bool,
+    /// Only the question whether it can be.
+    pub probe: bool,
+}
+
+/// Why a feature is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FeatureError {
+    /// There is no such feature.
+    #[error("the device has no such feature")]
+    Unknown,
+    /// The data do not fit the feature.
+    #[error("the feature's data are not valid")]
+    Invalid,
+}
+
+/// Client memory that is reachable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmaRange {
+    /// The first bus address.
+    pub iova: u64,
+    /// Bytes.
+    pub len: u64,
+    /// The device may read it.
+    pub readable: bool,
+    /// The device may write it.
+    pub writable: bool,
+    /// It is reached through a file, not by messages.
+    pub file: bool,
+}
+
+/// A part of a BAR that is memory of a file.
+#[derive(Clone, Debug)]
+pub struct SharedArea {
+    /// The BAR.
+    pub bar: u8,
+    /// From the start of the BAR, in bytes; whole pages.
+    pub offset: u64,
+    /// Bytes; whole pages.
+    pub len: u64,
+    /// The file. A file for each area keeps a client from mapping what is not meant for it.
+    pub file: std::sync::Arc<std::os::fd::OwnedFd>,
+    /// Where in the file the area starts.
+    pub file_offset: u64,
+}
+
+/// A register whose writes may come as signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotifyArea {
+    /// The BAR.
+    pub bar: u8,
+    /// From the start of the BAR, in bytes.
+    pub offset: u64,
+    /// Bytes: 1, 2, 4 or 8.
+    pub len: u8,
+    /// Only a write of this value signals.
+    pub datamatch: Option<u64>,
+}
+
+/// A way in which a PCI function interrupts, with the number that VFIO has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum IrqKind {
+    /// The INTx pin.
+    IntX = 0,
+    /// MSI.
+    Msi = 1,
+    /// MSI-X.
+    MsiX = 2,
+    /// An uncorrectable error.
+    Error = 3,
+    /// The device asks to be given back.
+    Request = 4,
 }
 
 /// Whether a step found something to do.

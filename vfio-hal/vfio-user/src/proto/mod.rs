@@ -1,0 +1,15 @@
+//! The vfio-user protocol on the wire (QEMU, `docs/interop/vfio-user.rst`).
+//!
+//! - [`Header`] and the structures of [`wire`] are what messages are made of.
+//! - [`Receiver`] and [`Outbox`] cut the stream into messages and carry file descriptors beside them.
+//! - [`Capabilities`] is what both sides agree on at the start.
+//!
+//! Everything is bounded by [`Limits`] and nothing here believes a length: the server and a client share it.
+
+mod frame;
+mod version;
+pub mod wire;
+
+pub use frame::{Limits, Message, Outbox, Outgoing, Received, Receiver};
+pub use version::{Capabilities, TwinSocket, VersionError};
+pub use wire::{Command, Header};

@@ -1,0 +1,120 @@
+//! What a model is surrounded by: the parts that its calls reach back into.
+//!
+//! [`Core`] is everything of the server but the model. It is used by one thread, and calls of the model come
+//! back into it, so its parts are cells. It implements the three buses of a [`Context`].
+
+use std::cell::{Cell, RefCell};
+use std::time::Instant;
+
+use super::bus::Recent;
+use super::dirty::DirtyLog;
+use super::dma::{Bounds, Table};
+use super::irq::Vectors;
+use super::peer::Peer;
+use crate::check::SpecError;
+use crate::function::{Function, Signal};
+use crate::model::{Context, Doorbells};
+use crate::spec::{BarKind, Spec};
+
+/// The server without its model.
+pub(super) struct Core {
+    pub(super) spec: Spec,
+    pub(super) function: RefCell<Function>,
+    pub(super) vectors: RefCell<Vectors>,
+    /// What the model last said of its pin.
+    pub(super) asserted: Cell<bool>,
+    /// Interrupts by message are switched on.
+    pub(super) armed: Cell<bool>,
+    /// Bus mastering is on.
+    pub(super) master: Cell<bool>,
+    pub(super) bells: Bells,
+    pub(super) table: Table,
+    pub(super) recent: RefCell<[Option<Recent>; 2]>,
+    pub(super) logging: Cell<bool>,
+    pub(super) dirty_log: RefCell<Option<DirtyLog>>,
+    pub(super) peer: RefCell<Option<Peer>>,
+    start: Instant,
+}
+
+/// Doorbell registers.
+pub(super) struct Bells(Box<[Cell<u32>]>);
+
+impl Doorbells for Bells {
+    fn load(&self, index: usize) -> u32 {
+        self.0.get(index).map_or(0, Cell::get)
+    }
+
+    fn store(&self, index: usize, value: u32) {
+        if let Some(bell) = self.0.get(index) {
+            bell.set(value);
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn new(spec: Spec, bounds: Bounds) -> Result<Core, SpecError> {
+        let core = Core {
+            function: RefCell::new(Function::new(&spec)?),
+            vectors: RefCell::new(Vectors::new(&spec)),
+            asserted: Cell::new(false),
+            armed: Cell::new(false),
+            master: Cell::new(false),
+            bells: Bells(spec.doorbells.iter().map(|_| Cell::new(0)).collect()),
+            table: Table::new(bounds),
+            recent: RefCell::default(),
+            logging: Cell::new(false),
+            dirty_log: RefCell::default(),
+            peer: RefCell::default(),
+            start: Instant::now(),
+            spec,
+        };
+        // A client is handed a function whose BARs answer, as the kernel's VFIO does it.
+        core.change(|function, _| function.set_access(true));
+        Ok(core)
+    }
+
+    /// Returns what a model is given with a call.
+    pub(super) fn context(&self) -> Context<'_> {
+        Context { dma: self, irq: self, doorbells: &self.bells, now: self.start.elapsed() }
+    }
+
+    /// Changes the function, takes over what it switched on, and delivers what it sends.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Function, &mut Vec<Signal>) -> R) -> R {
+        let mut signals = Vec::new();
+        let result = {
+            let mut function = self.function.borrow_mut();
+            let result = change(&mut function, &mut signals);
+            self.master.set(function.config().bus_master());
+            self.armed.set(function.messages_enabled());
+            result
+        };
+        for signal in signals {
+            self.deliver(signal);
+        }
+        result
+    }
+
+    /// Returns whether BARs of this kind answer.
+    pub(super) fn answers(&self, kind: BarKind) -> bool {
+        let function = self.function.borrow();
+        if kind.is_memory() { function.config().memory_enabled() } else { function.config().io_enabled() }
+    }
+
+    /// Returns the number of the doorbell at a place, if there is one.
+    pub(super) fn bell(&self, bar: u8, offset: u64, width: usize) -> Option<usize> {
+        if width != 4 {
+            return None;
+        }
+        self.spec.doorbells.binary_search(&(bar, offset)).ok()
+    }
+
+    /// Lets go of everything that is the client's.
+    pub(super) fn forget_client(&self) {
+        self.table.clear();
+        *self.recent.borrow_mut() = [None, None];
+        self.vectors.borrow_mut().disarm_all();
+        self.logging.set(false);
+        *self.dirty_log.borrow_mut() = None;
+        *self.peer.borrow_mut() = None;
+    }
+}

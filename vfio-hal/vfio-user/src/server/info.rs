@@ -1,0 +1,167 @@
+//! What a client is told of regions, and the descriptors that go with it.
+//!
+//! Key type: [`Regions`]. It knows sizes and flags of all regions, the areas of BARs that can be mapped, and the
+//! registers that take their writes by eventfd.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use zerocopy::IntoBytes;
+
+use super::ServerError;
+use super::dma::PAGE;
+use crate::config::CONFIG_BYTES;
+use crate::model::{DeviceModel, NotifyArea, SharedArea};
+use crate::proto::wire::{
+    CAP_SPARSE_MMAP, CapHeader, IOEVENTFD_DATAMATCH, IoFd, PCI_REGIONS, REGION_CAPS, REGION_CONFIG,
+    REGION_MMAP, REGION_READ, REGION_WRITE, RegionInfo, RegionIoFds, SparseArea, SparseHeader,
+};
+use crate::spec::Spec;
+
+/// The regions of a function.
+pub(super) struct Regions {
+    sizes: [u64; PCI_REGIONS as usize],
+    shared: Vec<SharedArea>,
+    notify: Vec<(NotifyArea, Arc<OwnedFd>)>,
+}
+
+/// An answer with descriptors.
+pub(super) struct Answer {
+    pub(super) body: Vec<u8>,
+    pub(super) fds: Vec<Arc<OwnedFd>>,
+}
+
+impl Regions {
+    pub(super) fn new<M: DeviceModel>(spec: &Spec, model: &M) -> Result<Regions, ServerError> {
+        let mut sizes = [0; PCI_REGIONS as usize];
+        for bar in &spec.bars {
+            sizes[usize::from(bar.index)] = bar.size;
+        }
+        sizes[REGION_CONFIG as usize] = CONFIG_BYTES.into();
+        let mut shared = model.shared_areas();
+        shared.sort_by_key(|area| (area.bar, area.offset));
+        for (at, area) in shared.iter().enumerate() {
+            let size = spec.bar(area.bar).map_or(0, |bar| bar.size);
+            let inside = area.offset.checked_add(area.len).is_some_and(|end| end <= size);
+            let pages = (area.offset | area.len | area.file_offset).is_multiple_of(PAGE) && area.len > 0;
+            let before = at.checked_sub(1).and_then(|at| shared.get(at));
+            let apart =
+                before.is_none_or(|other| other.bar != area.bar || other.offset + other.len <= area.offset);
+            if !inside || !pages || !apart {
+                return Err(ServerError::Area { bar: area.bar, offset: area.offset });
+            }
+        }
+        let mut notify = Vec::new();
+        for area in model.notify_areas() {
+            let size = spec.bar(area.bar).map_or(0, |bar| bar.size);
+            let inside = area.offset.checked_add(area.len.into()).is_some_and(|end| end <= size);
+            if !inside || !matches!(area.len, 1 | 2 | 4 | 8) {
+                return Err(ServerError::Area { bar: area.bar, offset: area.offset });
+            }
+            let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .map_err(|errno| ServerError::System { what: "make an eventfd", errno })?;
+            notify.push((area, Arc::new(fd)));
+        }
+        Ok(Regions { sizes, shared, notify })
+    }
+
+    /// Returns the size of a region in bytes, 0 for one that is not there; `None` beyond the last.
+    pub(super) fn size(&self, region: u32) -> Option<u64> {
+        self.sizes.get(region as usize).copied()
+    }
+
+    /// Answers a GET_REGION_INFO. Capabilities and descriptors are left out where the client has no room.
+    pub(super) fn describe(&self, request: &RegionInfo, max_fds: usize) -> Result<Answer, Errno> {
+        const FIXED: usize = size_of::<RegionInfo>();
+        if (request.argsz as usize) < FIXED {
+            return Err(Errno::INVAL);
+        }
+        let size = self.size(request.index).ok_or(Errno::INVAL)?;
+        let areas: Vec<&SharedArea> =
+            self.shared.iter().filter(|area| u32::from(area.bar) == request.index).collect();
+        let whole = matches!(areas[..], [area] if area.offset == 0 && area.len == size);
+        let mut flags = if size > 0 { REGION_READ | REGION_WRITE } else { 0 };
+        let mut info = RegionInfo { flags, cap_offset: 0, size, offset: 0, ..*request };
+        if areas.is_empty() || areas.len() > max_fds {
+            info.flags = flags;
+            info.argsz = FIXED as u32;
+            return Ok(Answer { body: info.as_bytes().to_vec(), fds: Vec::new() });
+        }
+        flags |= REGION_MMAP;
+        let mut caps = Vec::new();
+        if !whole {
+            flags |= REGION_CAPS;
+            caps.extend_from_slice(CapHeader { id: CAP_SPARSE_MMAP, version: 1, next: 0 }.as_bytes());
+            caps.extend_from_slice(SparseHeader { areas: areas.len() as u32, reserved: 0 }.as_bytes());
+            for area in &areas {
+                caps.extend_from_slice(SparseArea { offset: area.offset, size: area.len }.as_bytes());
+            }
+        }
+        let need = FIXED + caps.len();
+        info.argsz = need as u32;
+        info.flags = flags;
+        // A region is mapped at its own offset from this; so areas keep their distances in the file.
+        info.offset = areas[0].file_offset.wrapping_sub(areas[0].offset);
+        if need > request.argsz as usize {
+            return Ok(Answer { body: info.as_bytes().to_vec(), fds: Vec::new() });
+        }
+        if !whole {
+            info.cap_offset = FIXED as u32;
+        }
+        let mut body = info.as_bytes().to_vec();
+        body.extend_from_slice(&caps);
+        let mut fds: Vec<Arc<OwnedFd>> = areas.iter().map(|area| area.file.clone()).collect();
+        // Areas of one file need it once.
+        if fds.iter().all(|fd| Arc::ptr_eq(fd, &fds[0])) {
+            fds.truncate(1);
+        }
+        Ok(Answer { body, fds })
+    }
+
+    /// Answers a GET_REGION_IO_FDS.
+    pub(super) fn describe_io_fds(&self, request: &RegionIoFds, max_fds: usize) -> Result<Answer, Errno> {
+        const FIXED: usize = size_of::<RegionIoFds>();
+        if (request.argsz as usize) < FIXED || request.flags != 0 || request.count != 0 {
+            return Err(Errno::INVAL);
+        }
+        if self.size(request.index).is_none_or(|size| size == 0) {
+            return Err(Errno::INVAL);
+        }
+        let of_region = self.notify.iter().filter(|(area, _)| u32::from(area.bar) == request.index);
+        let entries: Vec<_> = of_region.take(max_fds).collect();
+        let need = FIXED + entries.len() * size_of::<IoFd>();
+        let mut head = RegionIoFds { argsz: need as u32, flags: 0, index: request.index, count: 0 };
+        if need > request.argsz as usize {
+            return Ok(Answer { body: head.as_bytes().to_vec(), fds: Vec::new() });
+        }
+        head.count = entries.len() as u32;
+        let mut body = head.as_bytes().to_vec();
+        for (index, (area, _)) in entries.iter().enumerate() {
+            let entry = IoFd {
+                offset: area.offset,
+                size: area.len.into(),
+                fd_index: index as u32,
+                kind: 0,
+                flags: if area.datamatch.is_some() { IOEVENTFD_DATAMATCH } else { 0 },
+                padding: 0,
+                datamatch: area.datamatch.unwrap_or(0),
+            };
+            body.extend_from_slice(entry.as_bytes());
+        }
+        Ok(Answer { body, fds: entries.into_iter().map(|(_, fd)| fd.clone()).collect() })
+    }
+
+    pub(super) fn notify_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.notify.iter().map(|(_, fd)| fd.as_fd())
+    }
+
+    /// Returns the registers that were signalled since the last call.
+    pub(super) fn take_notified(&self) -> Vec<usize> {
+        let mut count = [0; 8];
+        let signalled = |fd: &OwnedFd, count: &mut [u8; 8]| rustix::io::read(fd, count).is_ok();
+        let all = self.notify.iter().enumerate();
+        all.filter(|(_, (_, fd))| signalled(fd, &mut count)).map(|(index, _)| index).collect()
+    }
+}
