@@ -285,7 +285,7 @@ impl<F: TxFormat> TxRing<F> {
             return Err(self.why_not());
         }
         let (want, first) = (burst.len(), self.next);
-        let need = want as u32 + REPORT_EVERY;
+        let need = (want as u32).saturating_add(REPORT_EVERY);
         if self.free < need {
             self.reap_until(cache, need);
         }
@@ -297,7 +297,7 @@ impl<F: TxFormat> TxRing<F> {
         }
         // More than one round: a report or the ring's end lies within, or something is not plain.
         while !burst.is_empty() && self.free != 0 {
-            match self.post_one(burst) {
+            match self.post_one(cache, burst) {
                 Ok(Some(more)) => bytes += more,
                 Ok(None) => break,
                 Err(why) => {
@@ -404,10 +404,10 @@ impl<F: TxFormat> TxRing<F> {
     /// Sends the first packet of `burst` whatever it needs; `Ok(None)` if the ring is too full for it, else its bytes.
     #[cold]
     #[inline(never)]
-    fn post_one(&mut self, burst: &mut Burst) -> Result<Option<u64>, TxError> {
+    fn post_one(&mut self, cache: &mut Cache, burst: &mut Burst) -> Result<Option<u64>, TxError> {
         let Some(first) = burst.as_slice().first() else { return Ok(None) };
         let plan = self.check(first)?;
-        let Some(context) = self.room_for(first, &plan) else { return Ok(None) };
+        let Some(context) = self.make_room(cache, first, &plan) else { return Ok(None) };
         let bytes = first.packet_len() as u64;
         let Some(buf) = burst.take() else { return Ok(None) };
         self.plain &= !context && buf.pool == self.pool.shared_ptr() && buf.next.is_none();
@@ -433,7 +433,7 @@ impl<F: TxFormat> TxRing<F> {
             return Err(self.why_not());
         }
         let (want, first) = (burst.len(), self.next);
-        self.reap_until(cache, want as u32 + REPORT_EVERY);
+        self.reap_until(cache, (want as u32).saturating_add(REPORT_EVERY));
         let mut bytes = 0;
         let mut error = None;
         while let Some(packet) = burst.as_slice().first() {
@@ -444,7 +444,7 @@ impl<F: TxFormat> TxRing<F> {
                     break;
                 }
             };
-            if self.room_for(packet, &plan).is_none() {
+            if self.make_room(cache, packet, &plan).is_none() {
                 break;
             }
             let Some(shared) = burst.take() else { break };
@@ -490,14 +490,18 @@ impl<F: TxFormat> TxRing<F> {
         }
         let plan = F::plan(packet)?;
         let need = packet.segment_count() as u32 + u32::from(plan.context.is_some());
-        let max = F::MAX_DESCRIPTORS.min(self.size() - 1);
+        // Descriptors that wait for a report to be due, fewer than `REPORT_EVERY`, may never be reaped: a packet must
+        // fit beside them, or it would wait for good.
+        let max = F::MAX_DESCRIPTORS.min(self.size() - REPORT_EVERY);
         if need > max { Err(TxError::TooManySegments { need, max }) } else { Ok(plan) }
     }
 
     /// Returns whether a context has to be written for `plan`; `None` if the ring is too full for the packet.
-    fn room_for(&self, packet: &Packet, plan: &TxPlan) -> Option<bool> {
+    fn make_room(&mut self, cache: &mut Cache, packet: &Packet, plan: &TxPlan) -> Option<bool> {
         let context = plan.context.is_some() && plan.context != self.context;
         let need = packet.segment_count() as u32 + u32::from(context);
+        // A burst made room for packets of one descriptor each: enough for those, it may never reap for this one.
+        self.reap_until(cache, need);
         (need <= self.free).then_some(context)
     }
 
