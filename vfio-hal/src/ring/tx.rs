@@ -672,12 +672,26 @@ fn take_slot(slot: Slot) -> Option<Buf> {
     Some(unsafe { Buf::from_raw(packet) })
 }
 
+/// Counts what is on a descriptor as left to a device that may still read it.
+fn leak_slot(slot: Slot) {
+    // SAFETY: the ring owns what is on a descriptor, or a count of it, and never gives it up.
+    let packet = NonNull::new(slot.map_addr(|addr| addr & !SHARED)).map(|packet| unsafe { packet.as_ref() });
+    for segment in packet.iter().flat_map(|packet| packet.segments()) {
+        // SAFETY: a packet that is out of its pool keeps the pool alive.
+        unsafe { segment.pool.as_ref() }.count_leaked(1);
+    }
+}
+
 impl<F: TxFormat> Drop for TxRing<F> {
     fn drop(&mut self) {
-        if self.exposed {
-            self.pool.count_leaked(self.next.wrapping_sub(self.clean) & self.ring.mask());
-        } else {
-            self.empty();
+        if !self.exposed {
+            return self.empty();
+        }
+        while self.clean != self.next {
+            if let Some(slot) = self.shadow.get(self.clean as usize) {
+                leak_slot(*slot);
+            }
+            self.clean = (self.clean + 1) & self.ring.mask();
         }
     }
 }

@@ -22,10 +22,10 @@ mod shared;
 pub use buf::{Buf, SharedBuf};
 pub use burst::Burst;
 pub use cache::Cache;
-pub use packet::{HeaderLens, Packet, PacketType, RxFlags, RxInfo, TxFlags, Verdict};
 pub(crate) use packet::Head;
-pub use shared::{Commitment, Pool};
+pub use packet::{HeaderLens, Packet, PacketType, RxFlags, RxInfo, TxFlags, Verdict};
 pub(crate) use shared::Shared;
+pub use shared::{Commitment, Pool};
 
 #[cfg(doc)]
 use super::Region;

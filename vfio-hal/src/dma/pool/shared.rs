@@ -197,7 +197,7 @@ impl Pool {
     }
 
     pub(crate) fn count_leaked(&self, buffers: u32) {
-        self.shared().leaked.fetch_add(buffers, Ordering::Relaxed);
+        self.shared().count_leaked(buffers);
     }
 
     /// Returns whether `buf` comes from this pool.
@@ -238,6 +238,10 @@ impl Shared {
     #[inline]
     pub(crate) fn space(&self) -> SpaceId {
         self.space
+    }
+
+    pub(crate) fn count_leaked(&self, buffers: u32) {
+        self.leaked.fetch_add(buffers, Ordering::Relaxed);
     }
 
     /// Takes up to `n` packets out of the shared level; each then holds one count.
