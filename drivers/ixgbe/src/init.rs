@@ -1,9 +1,9 @@
 //! Reset and start-up, in the datasheet's order (82599 datasheet 4.6.3).
 
-use vfio_hal::DeviceError;
 use vfio_hal::dma::Quiesced;
+use vfio_hal::pci;
 use vfio_hal::pmd::PortError;
-use vfio_hal::poll;
+use vfio_hal::{DeviceError, poll};
 
 use crate::hw::Hw;
 use crate::regs::{
@@ -28,6 +28,12 @@ pub(crate) fn reset(hw: &mut Hw) -> Result<Quiesced, DeviceError> {
     hw.poll("DMA initialisation (RDRXCTL.DMAIDONE)", 100)
         .register(hw.regs.single(), |rdrxctl: RDRXCTL| rdrxctl.dmaidone())?;
     Ok(proof)
+}
+
+/// Lets the device reach memory and answer register accesses: a reset of the whole function takes that away.
+pub(crate) fn allow_access(hw: &Hw) -> Result<(), PortError> {
+    let mut config = pci::Config::new(hw.device.clone());
+    Ok(config.modify_command(|command| command.with_memory(true).with_bus_master(true))?)
 }
 
 /// Masks every interrupt and drops what is pending.

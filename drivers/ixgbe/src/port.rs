@@ -77,6 +77,7 @@ impl Probed {
         let model = identify(&device)?;
         let regs = Regs::new(device.bar(0)?)?;
         let mut hw = Box::new(Hw { regs, device, clock, model });
+        init::allow_access(&hw)?;
         init::reset(&mut hw)?;
         eeprom::verify_checksum(&hw)?;
         let mac = eeprom::permanent_mac(&hw)?;
@@ -113,14 +114,11 @@ impl Probed {
     }
 }
 
-/// Finds the device among those the driver knows, and lets it reach memory and answer register accesses.
+/// Finds the device among those the driver knows.
 fn identify(device: &Arc<dyn Device>) -> Result<&'static Model, PortError> {
-    let mut config = pci::Config::new(device.clone());
-    let ids = config.ids()?;
+    let ids = pci::Config::new(device.clone()).ids()?;
     let known = MODELS.iter().find(|model| ids.vendor == VENDOR && ids.device == model.id);
-    let model = known.ok_or(PortError::WrongDevice { vendor: ids.vendor, device: ids.device })?;
-    config.modify_command(|command| command.with_memory(true).with_bus_master(true))?;
-    Ok(model)
+    known.ok_or(PortError::WrongDevice { vendor: ids.vendor, device: ids.device })
 }
 
 /// What a configured port has besides the device.
@@ -237,6 +235,7 @@ impl Configured {
 
     fn bring_up(&mut self) -> Result<(PortKey, Vec<RxQueue>, Vec<TxQueue>), PortError> {
         init::reset(&mut self.hw)?;
+        init::allow_access(&self.hw)?;
         self.hw.regs.bind(self.setup.space.id())?;
         self.prepare()?;
         let key = PortKey::new();
