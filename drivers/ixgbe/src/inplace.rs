@@ -14,7 +14,7 @@ use vfio_hal::ring::{InPlace, InPlaceFormat, Output, RingMemory};
 
 use crate::desc::legacy;
 use crate::init;
-use crate::port::{Configured, region};
+use crate::port::{Configured, Failed, region};
 use crate::regs::{DCA_TXCTRL, RDBA, RDH, RDLEN, RDT, RXDCTL, SRRCTL, TDBA, TDH, TDLEN, TDT, TDWBA, TXDCTL};
 use crate::tx::thresholds;
 
@@ -47,25 +47,50 @@ pub struct InPlaceStarted {
 /// Starts a forwarder that receives on queue 0 of `ports[input]` and can send on queue 0 of each of `ports[outputs]`, in
 /// this order; a port may be input and output. All ports must be configured in `space` and are reset first. The ring has
 /// `size` descriptors, and every frame must fit into a buffer of 2 KiB.
+///
+/// # Errors
+/// With all ports, stopped; each can be started again.
 pub fn start(
     space: &IovaSpace,
     mut ports: Vec<Configured>,
     input: usize,
     outputs: &[usize],
     size: u32,
-) -> Result<InPlaceStarted, PortError> {
-    let forwarder = match link(space, &mut ports, input, outputs, size) {
-        Ok(forwarder) => forwarder,
+) -> Result<InPlaceStarted, Failed<Vec<Configured>>> {
+    match link(space, &mut ports, input, outputs, size) {
+        Ok(forwarder) => Ok(InPlaceStarted { forwarder, ports }),
         Err(error) => {
             for port in &mut ports {
-                // The rings are dropped: their memory returns only if every device says that it has stopped.
+                // Its rings are gone, their memory is not if the device could still reach it. One that does not stop now is
+                // reset before it is started again.
                 let _ = init::reset(port.parts().0);
             }
-            return Err(error);
+            Err(Failed { error, back: ports })
         }
-    };
-    Ok(InPlaceStarted { forwarder, ports })
+    }
 }
+
+/// Refuses what cannot work before any device is touched.
+fn check(ports: &mut [Configured], input: usize, outputs: &[usize]) -> Result<(), PortError> {
+    if outputs.iter().chain([&input]).any(|&port| port >= ports.len()) {
+        return Err(NO_PORT);
+    }
+    if outputs.iter().enumerate().any(|(number, output)| outputs[..number].contains(output)) {
+        return Err(PortError::Invalid {
+            what: "a port can be an output of the forwarder once: all outputs send on its queue 0",
+        });
+    }
+    let config = &ports.get_mut(input).ok_or(NO_PORT)?.parts().1.config;
+    if config.rss.is_some() && config.rx_queues > 1 {
+        return Err(PortError::Invalid {
+            what: "the forwarder receives on queue 0: configure its input without RSS, or with one queue",
+        });
+    }
+    Ok(())
+}
+
+const NO_PORT: PortError =
+    PortError::Invalid { what: "the forwarder's input and outputs must be among the ports" };
 
 /// Bytes between two buffers, and how much of each the device may fill, in KiB.
 const STRIDE: u32 = 2048;
@@ -77,17 +102,14 @@ fn link(
     outputs: &[usize],
     size: u32,
 ) -> Result<Forwarder, PortError> {
-    const NO_PORT: PortError =
-        PortError::Invalid { what: "the forwarder's input and outputs must be among the ports" };
-    if outputs.iter().chain([&input]).any(|&port| port >= ports.len()) {
-        return Err(NO_PORT);
-    }
+    check(ports, input, outputs)?;
     for port in ports.iter_mut() {
         let (hw, setup) = port.parts();
         if setup.space.id() != space.id() {
             return Err(PortError::NotInSpace);
         }
         init::reset(hw)?;
+        init::allow_access(hw)?;
         hw.regs.bind(setup.space.id())?;
         port.prepare()?;
     }
@@ -152,15 +174,27 @@ fn link(
 
 impl InPlaceStarted {
     /// Stops all ports and frees the forwarder's memory.
-    pub fn stop(self) -> Result<Vec<Configured>, PortError> {
+    ///
+    /// # Errors
+    /// The first, with all ports, if one does not stop: then the forwarder's memory is leaked and counted where that device
+    /// could still reach it.
+    pub fn stop(self) -> Result<Vec<Configured>, Failed<Vec<Configured>>> {
         let InPlaceStarted { forwarder, mut ports } = self;
-        let mut proof: Option<Quiesced> = None;
+        let mut proof: Result<Option<Quiesced>, PortError> = Ok(None);
         for port in &mut ports {
-            proof = Some(init::reset(port.parts().0)?);
+            let stopped = init::reset(port.parts().0);
+            if proof.is_ok() {
+                proof = stopped.map(Some).map_err(PortError::from);
+            }
         }
-        if let Some(proof) = proof {
-            forwarder.release(&proof)?;
+        // The last proof is shown for all: there is one for each.
+        let released = proof.and_then(|proof| match proof {
+            Some(proof) => Ok(forwarder.release(&proof)?),
+            None => Ok(()),
+        });
+        match released {
+            Ok(()) => Ok(ports),
+            Err(error) => Err(Failed { error, back: ports }),
         }
-        Ok(ports)
     }
 }
