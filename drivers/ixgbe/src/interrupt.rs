@@ -84,6 +84,14 @@ pub(crate) fn route(
     Ok(())
 }
 
+/// Delivers nothing any more, and lets go of all sinks.
+pub(crate) fn release(device: &dyn Device) {
+    if let Some(irqs) = device.irqs() {
+        // Of a device that is gone nothing is delivered anyway.
+        let _ = irqs.disable(IrqKind::MsiX);
+    }
+}
+
 /// Unmasks link changes, which fire vector 0.
 pub(crate) fn unmask_link(hw: &Hw, on: bool) {
     let causes = Events::causes(hw.model);

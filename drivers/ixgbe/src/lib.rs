@@ -15,6 +15,7 @@
 extern crate alloc;
 
 mod config;
+mod control;
 pub mod desc;
 mod eeprom;
 mod filter;

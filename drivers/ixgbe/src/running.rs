@@ -15,7 +15,7 @@ use crate::port::{Configured, Failed, PortKey, Setup, Started, release};
 use crate::rss::RssConfig;
 use crate::rx::RxQueue;
 use crate::tx::TxQueue;
-use crate::{flow_control, init, link, mtu};
+use crate::{control, flow_control, init, link, mtu};
 
 /// The control side of a started port. Its queues are values of their own; it has the registers that all of them share.
 pub struct Running {
@@ -152,11 +152,13 @@ impl Running {
         Ok(())
     }
 
-    /// Changes flow control.
+    /// Changes flow control, and with it whether queues without descriptors drop, unless that was
+    /// [said](crate::Config::drop_enable).
     pub fn set_flow_control(&mut self, mode: FlowControl) -> Result<(), PortError> {
         flow_control::apply(&mut self.hw, mode, self.setup.config.mtu)?;
-        self.setup.config.flow_control = mode;
-        Ok(())
+        let config = &mut self.setup.config;
+        config.flow_control = mode;
+        control::follow_drop_enable(&mut self.hw, config.rx_queues, config.drop_enabled())
     }
 
     /// Changes how packets are spread over the receive queues.
@@ -169,6 +171,7 @@ impl Running {
     }
 
     /// Delivers the interrupt of receive queue `queue` to `sink`, or nowhere. It fires once each time the queue is armed.
+    /// Queue 63 has that of queue 0. A stop lets go of all sinks.
     pub fn set_rx_interrupt(&mut self, queue: u16, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
         let max = self.queues.0.saturating_sub(1).into();
         if u64::from(queue) > max {
@@ -182,7 +185,7 @@ impl Running {
         interrupt::route(&*self.hw.device, Vector::of_queue(queue), sink)
     }
 
-    /// Delivers link changes and module events to `sink`, or nowhere.
+    /// Delivers link changes and module events to `sink`, or nowhere. A stop lets go of all sinks.
     pub fn set_link_interrupt(&mut self, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
         let on = sink.is_some();
         interrupt::route(&*self.hw.device, Vector::OTHER, sink)?;
@@ -194,13 +197,13 @@ impl Running {
     /// acknowledged that it stopped.
     ///
     /// # Errors
-    /// [`PortError::QueuesMissing`] if not all queues of this start are given: the port goes on. Another error if the
-    /// device does not stop: then the buffers on the queues are leaked and counted, and the device can be started again.
+    /// [`PortError::QueuesMissing`] if not all queues of this start are given, [`PortError::Invalid`] if others are too:
+    /// the port goes on. Another error if the device does not stop: then the buffers on the queues are leaked and counted,
+    /// and the device can be started again.
     pub fn stop(mut self, rx: Vec<RxQueue>, tx: Vec<TxQueue>) -> Result<Configured, Failed<StopFailed>> {
-        let missing = self.missing(&rx, &tx);
-        if missing != 0 {
+        if let Err(error) = self.check_queues(&rx, &tx) {
             let back = StopFailed::Running(Box::new(Started { port: self, rx, tx }));
-            return Err(Failed { error: PortError::QueuesMissing { missing }, back });
+            return Err(Failed { error, back });
         }
         let result = self.halt(rx, tx);
         let configured = Configured::from_parts(self.hw, self.setup);
@@ -210,15 +213,26 @@ impl Running {
         }
     }
 
-    fn missing(&self, rx: &[RxQueue], tx: &[TxQueue]) -> u32 {
-        let own = rx.iter().filter(|queue| queue.key.is(&self.key)).count()
-            + tx.iter().filter(|queue| queue.key.is(&self.key)).count();
-        (self.queues.0 + self.queues.1).saturating_sub(own as u32)
+    /// All queues of this start, and no others: that this device stopped proves nothing for theirs.
+    fn check_queues(&self, rx: &[RxQueue], tx: &[TxQueue]) -> Result<(), PortError> {
+        let keys = rx.iter().map(|queue| &queue.key).chain(tx.iter().map(|queue| &queue.key));
+        let (own, foreign): (Vec<_>, Vec<_>) = keys.partition(|key| key.is(&self.key));
+        let missing = (self.queues.0 + self.queues.1).saturating_sub(own.len() as u32);
+        if missing != 0 {
+            return Err(PortError::QueuesMissing { missing });
+        }
+        if !foreign.is_empty() {
+            return Err(PortError::Invalid {
+                what: "a port was given queues of another port, or of another start, to stop: take them out",
+            });
+        }
+        Ok(())
     }
 
     /// Stops receive, lets transmit drain for a moment, disables every queue, then stops the device as a whole.
     fn halt(&mut self, mut rx: Vec<RxQueue>, mut tx: Vec<TxQueue>) -> Result<(), PortError> {
         init::mask_interrupts(&mut self.hw);
+        interrupt::release(&*self.hw.device);
         // A receive path that does not run empty, or a queue that does not stop, is what the reset below is for.
         let _ = init::enable_receive(&mut self.hw, false);
         for queue in rx.iter_mut().filter(|queue| queue.is_running()) {
