@@ -433,7 +433,7 @@ impl<F: TxFormat> TxRing<F> {
             return Err(self.why_not());
         }
         let (want, first) = (burst.len(), self.next);
-        self.reap_until(cache, (want as u32).saturating_add(REPORT_EVERY));
+        self.reap_for(cache, (want as u32).saturating_add(REPORT_EVERY));
         let mut bytes = 0;
         let mut error = None;
         while let Some(packet) = burst.as_slice().first() {
@@ -501,7 +501,9 @@ impl<F: TxFormat> TxRing<F> {
         let context = plan.context.is_some() && plan.context != self.context;
         let need = packet.segment_count() as u32 + u32::from(context);
         // A burst made room for packets of one descriptor each: enough for those, it may never reap for this one.
-        self.reap_until(cache, need);
+        if need > self.free {
+            self.reap_for(cache, need);
+        }
         (need <= self.free).then_some(context)
     }
 
@@ -559,13 +561,20 @@ impl<F: TxFormat> TxRing<F> {
     /// `tx_done_cleanup`). [`burst`](Self::burst) does it by itself when the ring runs full.
     pub fn reap(&mut self, cache: &mut Cache) -> u32 {
         let before = self.free;
-        self.reap_until(cache, self.ring.size());
+        self.reap_for(cache, self.ring.size());
         self.free - before
+    }
+
+    /// Does what [`reap_until`](Self::reap_until) does, for everybody but the plain burst.
+    #[cold]
+    #[inline(never)]
+    fn reap_for(&mut self, cache: &mut Cache, enough: u32) {
+        self.reap_until(cache, enough);
     }
 
     /// Frees batches that the device reported until `enough` descriptors are free: in steady state one per burst, so
     /// that buffers come back as fast as they go and the cache neither overflows nor runs dry.
-    #[inline]
+    #[inline(always)]
     fn reap_until(&mut self, cache: &mut Cache, enough: u32) {
         while self.free < enough {
             let Some(batch) = self.batches.front() else { break };
