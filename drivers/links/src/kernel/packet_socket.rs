@@ -252,7 +252,8 @@ fn speed(name: &str) -> u32 {
 
 impl Link for PacketSocket {
     /// Busy while the interface is down or its queue is full. A frame that the interface cannot carry, because it
-    /// exceeds the MTU or lacks a header, is dropped and counted, as a switch would.
+    /// exceeds the MTU or lacks a header, is dropped and counted, as a switch would. An interface that is up without a
+    /// carrier takes frames and drops them without a word: the [`status`](Link::status) says when not to send.
     fn transmit(&mut self, frame: &[u8], now: Nanos) -> Result<Sent, LinkError> {
         self.now = now;
         if self.blocked.skips(now) {

@@ -75,7 +75,13 @@ fn cable() -> (Namespace, Namespace) {
     near.ip(&format!("link add m0 type veth peer name k0 netns {}", far.name));
     near.ip("link set m0 up");
     far.ip("link set k0 up");
+    assert!(eventually(|| is_running(&near, "m0") && is_running(&far, "k0")));
     (near, far)
+}
+
+/// Whether the kernel has seen the carrier. Until then it drops, without a word, what is sent over the interface.
+fn is_running(namespace: &Namespace, name: &str) -> bool {
+    namespace.ip(&format!("link show {name}")).contains("state UP")
 }
 
 #[test]
@@ -220,6 +226,7 @@ fn interfaces_go_down_and_up_and_away() {
         });
         assert!(is_up, "{name}");
         if name == "m0" {
+            assert!(eventually(|| is_running(&far, "k0")));
             let mut there = far.run(|| PacketSocket::open(&iface("k0")).unwrap());
             assert_eq!(there.transmit(&frame(60), 0).unwrap(), Sent::Accepted);
             assert_eq!(receive_ours(link, later()), Some(frame(60)), "it hears again");
