@@ -90,6 +90,10 @@ impl Work for Generate {
     fn stop(&mut self) {
         self.stopped = true;
     }
+
+    fn expects_back(&self) -> bool {
+        true
+    }
 }
 
 /// Runs the command.

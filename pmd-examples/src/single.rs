@@ -24,6 +24,11 @@ pub(crate) trait Work: Send {
 
     /// Makes nothing more, so that what is under way can be drained.
     fn stop(&mut self) {}
+
+    /// Returns whether what was sent may come back, so that ports go on receiving while the run drains.
+    fn expects_back(&self) -> bool {
+        false
+    }
 }
 
 /// All queues, and what bursts need.
@@ -37,8 +42,11 @@ pub(crate) struct Queues<'a> {
 /// How often it is looked whether a run shall end.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How long packets that are under way when a run ends may take.
+/// For how long nothing must come to say that nothing is under way any more.
 const DRAIN: Duration = Duration::from_millis(200);
+
+/// How long packets that are under way when a run ends may take, where more of them come without end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// A run that ended, well or not: what was counted is shown either way.
 pub(crate) struct Ended {
@@ -84,26 +92,30 @@ fn on_lcore(
 ) -> Result<(), Fault> {
     let Ports { rx, tx, pool, steps, open, .. } = ports;
     let (rx, tx, pool, steps) = (&mut rx[..], &mut tx[..], &*pool, &steps[..]);
+    let expects_back = work.expects_back();
     let quit = Stop::default();
     let ended = quit.clone();
     let looped = move || -> Result<(), Fault> {
         let mut queues = Queues { rx, tx, cache: pool.cache(), burst: Burst::new(burst.into()) };
         let mut last_busy = Instant::now();
+        let mut stopped = None;
         loop {
             let mut busy = work.round(&mut queues)?;
             for step in steps {
                 busy |= step();
             }
-            if ended.is_set() {
-                work.stop();
-            }
             let now = Instant::now();
+            if ended.is_set() && stopped.is_none() {
+                work.stop();
+                stopped = Some(now);
+            }
             if busy {
                 last_busy = now;
             } else {
                 thread::yield_now();
             }
-            if (ended.is_set() || work.done()) && now - last_busy > DRAIN {
+            let late = stopped.is_some_and(|stopped| now - stopped > DRAIN_LIMIT);
+            if late || (stopped.is_some() || work.done()) && now - last_busy > DRAIN {
                 return Ok(());
             }
         }
@@ -130,7 +142,9 @@ fn on_lcore(
             let broken = open.iter().find_map(|one| (one.plugged.broken)());
             result = result.and(broken.map_or(Ok(()), |error| Err(error.into())));
         }
-        open.iter().for_each(|one| one.plugged.valve.set(false));
+        if !expects_back {
+            open.iter().for_each(|one| one.plugged.valve.set(false));
+        }
         quit.set();
         let worked = worker.join().map_err(|_| Fault::Run("an lcore panicked: this is a bug".into()));
         result.and(worked.and_then(|worked| worked))
