@@ -1,12 +1,20 @@
 //! Flow control at the level of registers, and the arithmetic behind it.
 
+extern crate std;
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use std::sync::Mutex;
+
 use vfio_hal::DeviceError;
-use vfio_hal::testing::RegisterFile;
+use vfio_hal::regs::Register;
+use vfio_hal::testing::{Access, FakeDevice, RegisterFile};
 
 use super::negotiate::Offer;
 use super::*;
 use crate::hw::Chip;
-use crate::regs::{ANLP1, AUTOC, LINKS, LINKS2, PCS1GANA, PCS1GANLP, PCS1GLSTA};
+use crate::regs::{ANLP1, AUTOC, LINKS, LINKS2, MSCA, MSRWD, PCS1GANA, PCS1GANLP, PCS1GLSTA};
 use crate::testing::{SFP, X540, bench, written};
 
 const BACKPLANE: u16 = 0x10f7;
@@ -89,8 +97,7 @@ fn nothing_is_sent_while_levels_change() {
     device.registers().take_log();
     apply(&mut hw, FlowControl::Full, 9000).unwrap();
     let log = device.registers().take_log();
-    let sends: alloc::vec::Vec<_> =
-        written::<FCCFG>(&log).into_iter().map(|(_, fccfg)| fccfg.tfce()).collect();
+    let sends: Vec<_> = written::<FCCFG>(&log).into_iter().map(|(_, fccfg)| fccfg.tfce()).collect();
     assert_eq!(sends, [0, 1]);
     let at = |offset: u64| {
         let write = |access: &vfio_hal::testing::Access| matches!(access, vfio_hal::testing::Access::Write { offset: other, .. } if *other == offset);
@@ -181,6 +188,57 @@ fn backplanes_negotiate_at_every_speed() {
     assert_eq!(apply(&mut hw, FlowControl::Tx, 1500), Ok(FlowControl::Tx));
     registers.set(0, ANLP1::default().with_anlp1d(0x400));
     assert_eq!(apply(&mut hw, FlowControl::Tx, 1500), Ok(FlowControl::Off));
+}
+
+/// Puts a PHY on the MDIO bus, at address 0, with these registers of its negotiation MMD.
+fn copper_phy(device: &FakeDevice, pages: &[(u32, u16)]) -> Arc<Mutex<BTreeMap<(u32, u32), u16>>> {
+    let mut phy: BTreeMap<(u32, u32), u16> = pages.iter().map(|(at, value)| ((7, *at), *value)).collect();
+    phy.insert((1, 2), 0x0154);
+    let phy = Arc::new(Mutex::new(phy));
+    let (registers, msca) = (phy.clone(), MSCA::INFO.offset(0));
+    let address = Mutex::new(0);
+    device.registers().react(move |access, bar| {
+        if !matches!(access, Access::Write { offset, .. } if Some(offset) == msca) {
+            return;
+        }
+        let command = bar.get::<MSCA>(0);
+        let place = (command.devadd(), *address.lock().unwrap());
+        match command.opcode() {
+            0 => *address.lock().unwrap() = command.mdiadd(),
+            1 => _ = registers.lock().unwrap().insert(place, bar.get::<MSRWD>(0).mdiwrdata() as u16),
+            _ => {
+                let value = registers.lock().unwrap().get(&place).copied().unwrap_or_default();
+                let answer = if command.phyadd() == 0 { value } else { 0xffff };
+                bar.set(0, MSRWD::default().with_mdirddata(answer.into()));
+            }
+        }
+        bar.set(0, command.with_mdicmd(false));
+    });
+    phy
+}
+
+#[test]
+fn copper_negotiates_through_its_phy() {
+    let (mut hw, device) = bench(X540);
+    let registers = device.registers().registers();
+    packet_buffer(registers, 384);
+    // What else is in the page stays: 100 Mb/s, and the selector.
+    let phy = copper_phy(&device, &[(0x10, 0x0501)]);
+    advertise(&mut hw, FlowControl::Tx).unwrap();
+    assert_eq!(phy.lock().unwrap()[&(7, 0x10)], 0x0901);
+    advertise(&mut hw, FlowControl::Full).unwrap();
+    assert_eq!(phy.lock().unwrap()[&(7, 0x10)], 0x0d01);
+    registers.set(0, LINKS::default().with_link_up(true).with_link_speed(3));
+    assert_eq!(apply(&mut hw, FlowControl::Full, 1500), Ok(FlowControl::Full), "not done yet");
+    for (page, expected) in [
+        (0, FlowControl::Off),
+        (0x400, FlowControl::Full),
+        (0x800, FlowControl::Rx),
+        (0xc00, FlowControl::Full),
+    ] {
+        phy.lock().unwrap().extend([((7, 1), 1 << 5), ((7, 0x13), page)]);
+        assert_eq!(apply(&mut hw, FlowControl::Full, 1500), Ok(expected), "{page:x}");
+    }
 }
 
 #[test]

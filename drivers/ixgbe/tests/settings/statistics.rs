@@ -158,4 +158,8 @@ fn with_20_queues_the_sum_is_complete_and_each_queue_has_a_number() {
     ] {
         assert_eq!(bench.xstat(name), value, "{name}");
     }
+    bench.port.reset_stats().unwrap();
+    for name in ["rx_q0_packets", "tx_q3_packets", "tx_q17_packets", "tx_q17_bytes"] {
+        assert_eq!(bench.xstat(name), 0, "{name}");
+    }
 }
