@@ -1,9 +1,9 @@
 //! Statistics: what the device and the rings counted, added up (82599 datasheet 8.2.3.23).
 //!
 //! The device's counters clear when they are read, so there is one reader: [`Stats::update`], which needs the one
-//! [`Hw`]. Nothing else in the driver may read them. They do not wrap but stay at their highest value, and are too
-//! small to be left alone: at 10 Gb/s the byte counters, of 36 bits, are full after 55 seconds, and the packet counters,
-//! of 32 bits, after 4 minutes and 48 seconds. Who wants exact numbers asks for them every 50 seconds or more often;
+//! [`Hw`]. Nothing else in the driver may read them. They are too small to be left alone: at 10 Gb/s the byte counters,
+//! of 36 bits, are full after 55 seconds, and the packet counters, of 32 bits, after 4 minutes and 48 seconds. A full
+//! counter stays at its highest value. Who wants exact numbers asks for them every 50 seconds or more often;
 //! [`Running::full_counters`] tells whether somebody did not.
 //!
 //! Key types: [`Stats`]. Its parts are `counters` (what the device counts), `queues` (which of its 16 counters a queue
