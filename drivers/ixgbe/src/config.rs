@@ -21,7 +21,7 @@ pub struct Config {
     pub rx_ring: u32,
     /// Descriptors of each transmit ring: a power of two, 64 to 4,096.
     pub tx_ring: u32,
-    /// Payload of the longest frame in bytes, 68 to 9,710.
+    /// Payload of the longest frame in bytes, 68 to 15,854.
     pub mtu: u16,
     /// How packets are spread over the receive queues; `None` sends all to the first.
     pub rss: Option<RssConfig>,
@@ -88,6 +88,8 @@ impl Config {
                 return Err(PortError::Invalid { what: "ring sizes are powers of two from 64 to 4096" });
             }
         }
+        let (min, max) = crate::mtu::RANGE;
+        range("the MTU", self.mtu.into(), min.into(), max.into())?;
         match &self.rss {
             Some(_) => {
                 range("the number of RSS queues", self.rx_queues.into(), 1, max_rss_queues(model).into())

@@ -5,7 +5,7 @@ use vfio_hal::pci;
 use vfio_hal::pmd::PortError;
 use vfio_hal::{DeviceError, poll};
 
-use crate::hw::Hw;
+use crate::hw::{Chip, Hw};
 use crate::regs::{
     CTRL, CTRL_EXT, DMATXCTL, DTXMXSZRQ, EEC, EICR, EIMC, EIMC_EX, HLREG0, MTQC, RDRXCTL, RTTDCS, RXCSUM,
     RXCTRL, RXPBSIZE, SECRXCTRL, SECRXSTAT, STATUS, TXPBSIZE, TXPBTHRESH,
@@ -59,15 +59,15 @@ fn disable_master(hw: &mut Hw) -> Result<Quiesced, DeviceError> {
 
 /// Sets up what all receive queues share, with receive off (4.6.7). CRC strip must be the same in two registers.
 pub(crate) fn receive(hw: &mut Hw) -> Result<(), PortError> {
-    /// The whole receive packet buffer in KiB, for one traffic class.
-    const PACKET_BUFFER: u32 = 512;
+    // The whole receive packet buffer in KiB, for one traffic class.
+    let packet_buffer = if hw.model.chip == Chip::I82599 { 512 } else { 384 };
     hw.regs.write(RXCTRL::default());
     hw.regs.modify(|hlreg0: HLREG0| hlreg0.with_txcrcen(true).with_rxcrcstrp(true).with_txpaden(true));
     hw.regs.modify(|rdrxctl: RDRXCTL| {
         rdrxctl.with_crcstrip(true).with_rscfrstsize(0).with_rscackc(true).with_fcoe_wrfix(true)
     });
     for class in 0..8 {
-        let size = if class == 0 { PACKET_BUFFER } else { 0 };
+        let size = if class == 0 { packet_buffer } else { 0 };
         hw.regs.at::<RXPBSIZE>(class)?.write(RXPBSIZE::default().with_size(size));
     }
     // The descriptor carries the RSS hash, not the fragment checksum.
@@ -79,11 +79,14 @@ pub(crate) fn receive(hw: &mut Hw) -> Result<(), PortError> {
 pub(crate) fn transmit(hw: &mut Hw) -> Result<(), PortError> {
     /// The whole transmit packet buffer in KiB, for one traffic class.
     const PACKET_BUFFER: u32 = 160;
+    /// Room that must be free before the next packet is fetched: the longest one, 15.5 KB (8.2.3.9.16).
+    const LONGEST: u32 = 16;
     hw.regs.modify(|rttdcs: RTTDCS| rttdcs.with_arbdis(true));
     for class in 0..8 {
         let size = if class == 0 { PACKET_BUFFER } else { 0 };
         hw.regs.at::<TXPBSIZE>(class)?.write(TXPBSIZE::default().with_size(size));
-        hw.regs.at::<TXPBTHRESH>(class)?.write(TXPBTHRESH::default().with_thresh(size));
+        let threshold = size.saturating_sub(LONGEST);
+        hw.regs.at::<TXPBTHRESH>(class)?.write(TXPBTHRESH::default().with_thresh(threshold));
     }
     hw.regs.write(DTXMXSZRQ::default().with_max_bytes_num_req(0xfff));
     hw.regs.write(MTQC::default());
