@@ -4,9 +4,9 @@ use vfio_hal::dma::memory::MemorySource;
 use vfio_hal::dma::pool::Pool;
 use vfio_hal::pmd::{FlowControl, PortError};
 
-use crate::hw::{Chip, Model};
+use crate::hw::Model;
 use crate::link::LinkConfig;
-use crate::rss::RssConfig;
+use crate::rss::{RssConfig, max_queues};
 
 /// How a port is set up. `Config::default()` is what an expert would choose for one queue each way.
 #[derive(Clone, Debug)]
@@ -63,11 +63,6 @@ impl Default for Config {
 /// The most queues each way that one function has without virtualization (82599 datasheet 7.1.2.1, table 7-1).
 pub(crate) const MAX_QUEUES: u16 = 64;
 
-/// The most receive queues that RSS spreads over: 4-bit entries, but 6-bit ones on the X550.
-pub(crate) fn max_rss_queues(model: &Model) -> u16 {
-    if model.chip == Chip::X550 { 64 } else { 16 }
-}
-
 impl Config {
     /// Checks everything that can be checked without the device.
     pub(crate) fn validate(&self, model: &Model) -> Result<(), PortError> {
@@ -92,7 +87,7 @@ impl Config {
         range("the MTU", self.mtu.into(), min.into(), max.into())?;
         match &self.rss {
             Some(_) => {
-                range("the number of RSS queues", self.rx_queues.into(), 1, max_rss_queues(model).into())
+                range("the number of RSS queues", self.rx_queues.into(), 1, max_queues(model.chip).into())
             }
             None => Ok(()),
         }

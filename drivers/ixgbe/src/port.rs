@@ -16,7 +16,7 @@ use vfio_hal::pmd::{MacAddr, PortError, PortInfo};
 use vfio_hal::ring::{RingMemory, RxRing, TxRing};
 use vfio_hal::{Clock, Device};
 
-use crate::config::{Config, MAX_QUEUES, buffer_kib, max_rss_queues};
+use crate::config::{Config, MAX_QUEUES, buffer_kib};
 use crate::filter::Filters;
 use crate::hw::{Chip, Hw, MODELS, Model, VENDOR};
 use crate::inspect::Inspect;
@@ -166,7 +166,7 @@ impl Setup {
             mac: self.filters.mac(),
             max_rx_queues: MAX_QUEUES,
             max_tx_queues: MAX_QUEUES,
-            max_rss_queues: max_rss_queues(hw.model),
+            max_rss_queues: crate::rss::max_queues(hw.model.chip),
             reta_size: if hw.model.chip == Chip::X550 { 512 } else { 128 },
             mtu_range: crate::mtu::RANGE,
             mtu: self.config.mtu,

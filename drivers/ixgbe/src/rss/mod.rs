@@ -13,6 +13,7 @@
 
 mod config;
 mod table;
+pub(crate) use table::max_queues;
 #[cfg(test)]
 mod tests;
 mod types;

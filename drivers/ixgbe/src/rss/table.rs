@@ -32,7 +32,7 @@ const fn mask(chip: Chip) -> u8 {
 }
 
 /// Returns how many queues an entry can name.
-pub(super) const fn max_queues(chip: Chip) -> u16 {
+pub(crate) const fn max_queues(chip: Chip) -> u16 {
     mask(chip) as u16 + 1
 }
 
