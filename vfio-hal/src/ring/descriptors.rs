@@ -51,11 +51,21 @@ const DESCRIPTOR_BYTES: usize = 16;
 /// that an index is masked and cannot leave the ring).
 const SIZES: core::ops::RangeInclusive<u32> = 64..=4096;
 
-/// A region that is cut into rings, from the start; each ring keeps it alive.
+/// What the start of a ring is aligned to, in bytes (82599 datasheet 8.2.3.8.1).
+const RING_ALIGN: u64 = 128;
+
+/// Bytes of a write-back block, and what it is aligned to: a cache line, for two devices never to write to one.
+const BLOCK_BYTES: usize = 64;
+
+/// A region that is cut into rings from the start, and into write-back blocks from the end; each of them keeps it
+/// alive.
 #[derive(Debug)]
 pub struct RingMemory {
     region: Arc<Region>,
-    used: usize,
+    /// `front..back` is left. `front` is a multiple of the smallest ring, so whatever is aligned at the region's
+    /// start is aligned there.
+    front: usize,
+    back: usize,
 }
 
 impl RingMemory {
@@ -69,7 +79,8 @@ impl RingMemory {
 
     /// Takes a region to cut.
     pub fn new(region: Region) -> RingMemory {
-        RingMemory { region: Arc::new(region), used: 0 }
+        let back = region.len();
+        RingMemory { region: Arc::new(region), front: 0, back }
     }
 
     /// Cuts off a ring of `size` descriptors, all zero.
@@ -77,34 +88,40 @@ impl RingMemory {
         if !size.is_power_of_two() || !SIZES.contains(&size) {
             return Err(RingError::Size { size, min: *SIZES.start(), max: *SIZES.end() });
         }
-        // Sizes are powers of two of at least 64 descriptors, so every ring is aligned to 128 bytes as the
-        // datasheet demands (8.2.3.8.1), provided that the region is.
-        let need = size as usize * DESCRIPTOR_BYTES;
-        let left = self.region.len() - self.used;
+        let (need, left) = (size as usize * DESCRIPTOR_BYTES, self.back - self.front);
         if need > left {
             return Err(RingError::NoRoom { need, left });
         }
-        let bus = self.region.bus(self.used as u64)?;
-        // SAFETY: the region has `need` bytes from `used` on.
-        let base = unsafe { self.region.ptr().add(self.used) }.cast::<Descriptor>();
-        self.used += need;
-        let ring = Descriptors { base, mask: size - 1, bus, _region: self.region.clone() };
+        let bus = self.region.bus(self.front as u64)?;
+        // SAFETY: the region has `need` bytes from `front` on.
+        let base = unsafe { self.region.ptr().add(self.front) };
+        for address in [base.as_ptr().addr() as u64, bus.iova().0] {
+            if !address.is_multiple_of(RING_ALIGN) {
+                return Err(DmaError::Unaligned { address, page: RING_ALIGN }.into());
+            }
+        }
+        self.front += need;
+        let ring = Descriptors { base: base.cast(), mask: size - 1, bus, _region: self.region.clone() };
         ring.clear();
         Ok(ring)
     }
 
-    /// Returns a zeroed 64-byte block that the device may write to (head write-back), with its address.
+    /// Returns a block of 64 bytes to whose start the device may write a word (head write-back), 0 for now, and its
+    /// address.
     pub fn block(&mut self) -> Result<(WriteBack, BusAddr), RingError> {
-        const BYTES: usize = 64;
-        let left = self.region.len() - self.used;
-        if BYTES > left {
-            return Err(RingError::NoRoom { need: BYTES, left });
-        }
-        let bus = self.region.bus(self.used as u64)?;
+        let left = self.back - self.front;
+        let no_room = RingError::NoRoom { need: BLOCK_BYTES, left };
+        let at = self.back.checked_sub(BLOCK_BYTES).filter(|&at| at >= self.front).ok_or(no_room)?;
+        let bus = self.region.bus(at as u64)?;
         // SAFETY: the region has the bytes.
-        let at = unsafe { self.region.ptr().add(self.used) }.cast::<AtomicU64>();
-        self.used += BYTES;
-        let block = WriteBack { at, _region: self.region.clone() };
+        let base = unsafe { self.region.ptr().add(at) };
+        for address in [base.as_ptr().addr() as u64, bus.iova().0] {
+            if !address.is_multiple_of(BLOCK_BYTES as u64) {
+                return Err(DmaError::Unaligned { address, page: BLOCK_BYTES as u64 }.into());
+            }
+        }
+        self.back = at;
+        let block = WriteBack { at: base.cast(), _region: self.region.clone() };
         block.clear();
         Ok((block, bus))
     }
