@@ -126,11 +126,16 @@ pub struct InPlace<F: InPlaceFormat> {
     stride: u32,
     /// What the device was told to fill of a buffer, in bytes.
     room: u32,
+    /// The longest packet that is shown: `room`, or -1 while the end of a packet that began in another buffer is
+    /// still to come.
+    longest: i64,
     lost: Lost,
     /// The next descriptor to be received.
     next: u32,
     /// The oldest descriptor that is with the transmit rings.
     clean: u32,
+    /// Malformed descriptors of the batch that is being taken.
+    bad: u32,
     stats: Arc<InPlaceStats>,
     running: bool,
     format: PhantomData<fn() -> F>,
@@ -138,6 +143,25 @@ pub struct InPlace<F: InPlaceFormat> {
 
 // SAFETY: the buffers are reached through this value alone, and by the device.
 unsafe impl<F: InPlaceFormat> Send for InPlace<F> {}
+
+/// Packets that were shown and are not posted yet.
+struct Batch<'a, F: InPlaceFormat> {
+    forwarder: &'a mut InPlace<F>,
+    first: u32,
+    taken: u32,
+    bytes: u64,
+    dropped: u64,
+}
+
+impl<F: InPlaceFormat> Drop for Batch<'_, F> {
+    /// The closure panicked: its packet is dropped. If those before it were not posted, no descriptor behind them
+    /// would ever be looked at again.
+    #[cold]
+    fn drop(&mut self) {
+        self.forwarder.skip(self.first + self.taken);
+        self.forwarder.post(self.taken + 1, self.bytes, self.dropped + 1);
+    }
+}
 
 impl<F: InPlaceFormat> InPlace<F> {
     /// Puts `buffers` (as many as there are descriptors, `stride` bytes apart, of which the device may fill `room`) on the
@@ -152,10 +176,11 @@ impl<F: InPlaceFormat> InPlace<F> {
         room: u32,
         lost: Lost,
     ) -> Result<InPlace<F>, RingError> {
-        let need = stride as usize * ring.size() as usize;
+        let need = u64::from(stride) * u64::from(ring.size());
         let left = buffers.len();
-        if room > stride || need > left || room == 0 {
-            return Err(RingError::NoRoom { need: need.max(room as usize), left });
+        if room > stride || need > left as u64 || room == 0 {
+            let need = usize::try_from(need.max(room.into())).unwrap_or(usize::MAX);
+            return Err(RingError::NoRoom { need, left });
         }
         let foreign = |output: &Output| output.ring.as_ref().is_some_and(|own| own.space() != ring.space());
         if buffers.space_id() != ring.space() || outputs.iter().any(foreign) {
@@ -177,9 +202,11 @@ impl<F: InPlaceFormat> InPlace<F> {
             buffers: Arc::new(buffers),
             stride,
             room,
+            longest: room.into(),
             lost,
             next: 0,
             clean: 0,
+            bad: 0,
             stats: Arc::default(),
             running: false,
             format: PhantomData,
@@ -213,10 +240,11 @@ impl<F: InPlaceFormat> InPlace<F> {
     /// Gives the receive ring to the device, which has enabled all queues.
     pub fn start(&mut self) {
         self.running = true;
-        self.tail.ring(self.ring.mask());
+        self.tail.ring(self.clean.wrapping_sub(1) & self.ring.mask());
     }
 
-    /// Shows received packets to `decide`, at most 32, and sends each where it says. Returns how many.
+    /// Shows received packets to `decide`, at most 32, and sends each where it says. Returns how many were received,
+    /// malformed ones included. A packet over which `decide` panics is dropped, and those before it are sent.
     ///
     /// # Errors
     /// [`DeviceError::Lost`] when the device is gone.
@@ -225,7 +253,10 @@ impl<F: InPlaceFormat> InPlace<F> {
         if self.lost.is_lost() || !self.running {
             return self.nothing();
         }
+        const { assert!(F::LENGTH >> 32 == 0, "a length is at most 32 bits") };
         let one = self.outputs.len() == 1;
+        // There always is a first, which spares closures that only know that one a look at what others there are.
+        let there = Outputs::all(self.outputs.len() as u32).0 | Outputs::FIRST.0;
         let first = self.next;
         // Up to the ring's end; a batch that would wrap is taken in two calls.
         let mut limit = BATCH.min(self.ring.size() - first);
@@ -233,14 +264,14 @@ impl<F: InPlaceFormat> InPlace<F> {
             // Only what was handed over is looked at: more may arrive meanwhile.
             limit = self.sync_received(limit);
         }
-        let (room, stride) = (u64::from(self.room), self.stride as usize);
+        let (mut longest, stride) = (self.longest, self.stride as usize);
         let descriptors = self.ring.from(first);
         // SAFETY: `first` is below the size, and there is a buffer for every descriptor.
         let mut data = unsafe { self.start.as_ptr().add(first as usize * stride) };
-        let (mut taken, mut bytes, mut dropped) = (0u32, 0u64, 0u64);
-        while taken < limit {
+        let mut batch = Batch { forwarder: self, first, taken: 0, bytes: 0, dropped: 0 };
+        while batch.taken < limit {
             // SAFETY: `limit` descriptors follow `first` before the ring's end.
-            let cell = unsafe { &*descriptors.add(taken as usize) };
+            let cell = unsafe { &*descriptors.add(batch.taken as usize) };
             let word = u64::from_le(cell[1].load(Ordering::Acquire));
             let len = word & F::LENGTH;
             // The usual packet passes two tests; what is rare is told apart out of line.
@@ -248,29 +279,28 @@ impl<F: InPlaceFormat> InPlace<F> {
                 if word & F::DONE == 0 {
                     break;
                 }
-                self.malformed(first + taken);
-            } else if len > room {
-                self.malformed(first + taken);
+                longest = batch.forwarder.malformed(first + batch.taken, word);
+            } else if len as i64 > longest {
+                longest = batch.forwarder.malformed(first + batch.taken, word);
             } else {
                 // SAFETY: 1. buffer `first + taken` starts here and has `stride >= room >= len` bytes in the region that this
                 // value owns; 2. the device says that it is done with it, and gets it back only behind this borrow.
                 let outputs = decide(unsafe { core::slice::from_raw_parts_mut(data, len as usize) });
-                bytes += len;
-                dropped += u64::from(outputs == Outputs::DROP);
+                batch.bytes += len;
+                batch.dropped += u64::from(outputs.0 & there == 0);
                 let shown = if outputs.0 & 1 == 0 { 0 } else { len };
                 cell[1].store((shown | F::SEND).to_le(), Ordering::Relaxed);
                 if !one {
-                    self.send_others(first + taken, len, outputs);
+                    batch.forwarder.send_others(first + batch.taken, len, outputs);
                 }
             }
             // SAFETY: at most one past the last buffer, which ends inside of the region or at its end.
             data = unsafe { data.add(stride) };
-            taken += 1;
+            batch.taken += 1;
         }
+        let (taken, bytes, dropped) = (batch.taken, batch.bytes, batch.dropped);
+        core::mem::forget(batch);
         if taken != 0 {
-            if self.coherence.is_needed() {
-                self.sync_sent(taken);
-            }
             self.post(taken, bytes, dropped);
         }
         if taken < limit || (self.next & (RECYCLE - 1)) < BATCH {
@@ -306,11 +336,22 @@ impl<F: InPlaceFormat> InPlace<F> {
         self.lost.check().map(|()| 0)
     }
 
-    /// Counts a descriptor that is not a whole packet in one buffer, and makes the outputs skip it.
+    /// Counts a descriptor that is not a whole packet in one buffer, and makes the outputs skip it. Returns the longest
+    /// packet that may follow.
     #[cold]
     #[inline(never)]
-    fn malformed(&self, index: u32) {
+    fn malformed(&mut self, index: u32, word: u64) -> i64 {
+        // What comes up to the end of a packet that is longer than a buffer is no packet by itself.
+        let ends = word & F::RECEIVED == F::RECEIVED;
+        self.longest = if ends { self.room.into() } else { -1 };
+        self.bad += 1;
         count(&self.stats.malformed, 1);
+        self.skip(index);
+        self.longest
+    }
+
+    /// Makes every output skip a descriptor.
+    fn skip(&self, index: u32) {
         self.ring.at(index)[1].store(F::SEND.to_le(), Ordering::Relaxed);
         self.send_others(index, 0, Outputs::DROP);
     }
@@ -331,6 +372,9 @@ impl<F: InPlaceFormat> InPlace<F> {
     /// Gives `taken` descriptors to the outputs.
     #[inline]
     fn post(&mut self, taken: u32, bytes: u64, dropped: u64) {
+        if self.coherence.is_needed() {
+            self.sync_sent(taken);
+        }
         let before = self.next;
         self.next = (before + taken) & self.ring.mask();
         // A report is due on each last descriptor of 32. At most one of them lies in this batch.
@@ -342,7 +386,7 @@ impl<F: InPlaceFormat> InPlace<F> {
         for output in &self.outputs {
             output.tail.ring(self.next);
         }
-        count(&self.stats.received, taken.into());
+        count(&self.stats.received, u64::from(taken - core::mem::take(&mut self.bad)));
         count(&self.stats.bytes, bytes);
         count(&self.stats.dropped, dropped);
     }
@@ -387,7 +431,7 @@ impl<F: InPlaceFormat> InPlace<F> {
     /// Starts over at the first descriptor, for queues that are to be enabled again. What was not sent is lost.
     pub fn restart(&mut self, _stopped: &Quiesced) -> Result<(), RingError> {
         self.running = false;
-        (self.next, self.clean) = (0, 0);
+        (self.next, self.clean, self.longest) = (0, 0, self.room.into());
         self.write_all()
     }
 
