@@ -66,7 +66,8 @@ pub struct PacketSocketConfig {
 /// computed, segments larger than a frame (TSO, GRO) cut. What cannot be cut is counted as unusable.
 ///
 /// A poll that finds nothing makes some later ones skip the system call, for 20 µs at most. The status is looked up by
-/// name in the network namespace of the thread that asks.
+/// name in the network namespace of the thread that asks; while the name is not found there, it stays what it was, so
+/// that a MAC goes on asking for frames and learns whether the interface was moved or removed.
 pub struct PacketSocket {
     socket: OwnedFd,
     name: Word,
@@ -79,6 +80,8 @@ pub struct PacketSocket {
     idle: Backoff,
     blocked: Backoff,
     status: StatusCache,
+    /// The interface was removed, and that was told.
+    gone: bool,
     now: Nanos,
     drops: Live<KernelDrops>,
 }
@@ -144,6 +147,7 @@ impl PacketSocket {
             idle: Backoff::default(),
             blocked: Backoff::default(),
             status: StatusCache::default(),
+            gone: false,
             now: 0,
             drops: Live::new(),
         })
@@ -154,9 +158,15 @@ impl PacketSocket {
         self.drops.watch()
     }
 
-    fn error(&self, call: &'static str, errno: Os) -> LinkError {
+    /// The interface was removed.
+    fn removed(&mut self) -> LinkError {
+        self.gone = true;
+        LinkError::InterfaceGone { name: self.name }
+    }
+
+    fn error(&mut self, call: &'static str, errno: Os) -> LinkError {
         match errno {
-            Os::ENXIO | Os::ENODEV => LinkError::InterfaceGone { name: self.name },
+            Os::ENXIO | Os::ENODEV => self.removed(),
             _ => LinkError::Os { call, name: self.name, errno: Errno(errno as i32) },
         }
     }
@@ -180,7 +190,7 @@ impl PacketSocket {
                 let bound = bound.ok().and_then(|address| Some(address.as_link_addr()?.ifindex()));
                 return match bound == Some(self.index) {
                     true => Ok(Taken::Nothing),
-                    false => Err(LinkError::InterfaceGone { name: self.name }),
+                    false => Err(self.removed()),
                 };
             }
             Err(errno) => return Err(self.error("reading from a packet socket", errno)),
@@ -311,12 +321,17 @@ impl Link for PacketSocket {
     }
 
     fn status(&mut self) -> LinkStatus {
-        if self.status.is_old(self.now) {
-            let found = find(self.name.as_str()).ok().flatten();
-            self.status.up = found.is_some_and(|found| {
-                found.running && found.address.is_some_and(|address| address.ifindex() == self.index)
-            });
+        if self.status.is_old(self.now)
+            && let Ok(Some(found)) = find(self.name.as_str())
+        {
+            // The same name may be another interface's by now.
+            let ours = found.address.is_some_and(|address| address.ifindex() == self.index);
+            self.status.up = found.running && ours;
         }
-        if self.status.up { LinkStatus { up: true, speed_mbps: self.speed_mbps } } else { LinkStatus::DOWN }
+        if self.status.up && !self.gone {
+            LinkStatus { up: true, speed_mbps: self.speed_mbps }
+        } else {
+            LinkStatus::DOWN
+        }
     }
 }

@@ -27,7 +27,8 @@ pub struct TapConfig {
 /// and without offloads: the kernel finishes checksums and cuts segments before a frame comes here.
 ///
 /// A poll that finds nothing makes some later ones skip the system call, for 20 µs at most. The status is looked up by
-/// name in the network namespace of the thread that asks.
+/// name in the network namespace of the thread that asks; while the name is not found there, it stays what it was, so
+/// that a MAC goes on asking for frames and learns whether the interface was moved or removed.
 pub struct Tap {
     device: SyncDevice,
     name: Word,
@@ -35,6 +36,8 @@ pub struct Tap {
     idle: Backoff,
     blocked: Backoff,
     status: StatusCache,
+    /// The interface was removed, and that was told.
+    gone: bool,
     now: Nanos,
     drops: Live<KernelDrops>,
 }
@@ -75,6 +78,7 @@ impl Tap {
             idle: Backoff::default(),
             blocked: Backoff::default(),
             status: StatusCache::default(),
+            gone: false,
             now: 0,
             drops: Live::new(),
         })
@@ -85,10 +89,13 @@ impl Tap {
         self.drops.watch()
     }
 
-    fn error(&self, call: &'static str, error: &std::io::Error) -> LinkError {
+    fn error(&mut self, call: &'static str, error: &std::io::Error) -> LinkError {
         match error.raw_os_error() {
             // Both mean that the file is no longer attached to an interface.
-            Some(libc::EBADFD | libc::EFAULT) => LinkError::InterfaceGone { name: self.name },
+            Some(libc::EBADFD | libc::EFAULT) => {
+                self.gone = true;
+                LinkError::InterfaceGone { name: self.name }
+            }
             _ => LinkError::Os { call, name: self.name, errno: Errno::from(error) },
         }
     }
@@ -143,9 +150,11 @@ impl Link for Tap {
     }
 
     fn status(&mut self) -> LinkStatus {
-        if self.status.is_old(self.now) {
-            self.status.up = self.device.is_running().unwrap_or(false);
+        if self.status.is_old(self.now)
+            && let Ok(up) = self.device.is_running()
+        {
+            self.status.up = up;
         }
-        LinkStatus::carrier(self.status.up)
+        LinkStatus::carrier(self.status.up && !self.gone)
     }
 }
