@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use vfio_hal::DeviceError;
 use vfio_hal::dma::{IovaSpace, Quiesced};
 use vfio_hal::pmd::PortError;
 use vfio_hal::poll::Poll;
@@ -120,15 +121,21 @@ fn link(
         RingMemory::new(region(receiver.parts().1, RingMemory::bytes(rings) + 64 * outputs.len())?);
     let buffers = region(receiver.parts().1, size as usize * STRIDE as usize)?;
     let ring = memory.ring(size)?;
+    let mut own = Vec::new();
+    for _ in outputs.iter().skip(1) {
+        own.push(memory.ring(size)?);
+    }
+    let mut own = own.into_iter();
     let mut ends = Vec::new();
     let mut write_backs = Vec::new();
     for (number, &output) in outputs.iter().enumerate() {
         let port = ports.get_mut(output).ok_or(NO_PORT)?;
         let tail = port.parts().0.regs.doorbell::<TDT>(0)?;
-        let own = if number == 0 { None } else { Some(memory.ring(size)?) };
+        // Behind all rings: a block is smaller than what rings are aligned to (TDBA, 8.2.3.9.5: 128 bytes).
         let (head, bus) = memory.block()?;
         write_backs.push(bus);
-        ends.push(match own {
+        // The first has none of its own, and the others have one each.
+        ends.push(match if number == 0 { None } else { own.next() } {
             None => Output::shared(tail, head),
             Some(ring) => Output::own(ring, tail, head),
         });
@@ -173,6 +180,12 @@ fn link(
 }
 
 impl InPlaceStarted {
+    /// Returns [`DeviceError::Lost`] if any of the devices is gone. The forwarder itself looks at that of its input only, and
+    /// would wait for ever for an output that is no more: ask now and then.
+    pub fn check(&self) -> Result<(), DeviceError> {
+        self.ports.iter().try_for_each(Configured::check)
+    }
+
     /// Stops all ports and frees the forwarder's memory.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use vfio_hal::dma::{DmaAccess, IovaSpace, Quiesced, Region};
 use vfio_hal::pci;
 use vfio_hal::pmd::{MacAddr, PortError, PortInfo};
 use vfio_hal::ring::{RingMemory, RxRing, TxRing};
-use vfio_hal::{Clock, Device};
+use vfio_hal::{Clock, Device, DeviceError};
 
 use crate::config::{Config, MAX_QUEUES, buffer_kib};
 use crate::filter::Filters;
@@ -210,6 +210,10 @@ impl Configured {
 
     pub(crate) fn parts(&mut self) -> (&mut Hw, &mut Setup) {
         (&mut self.hw, &mut self.setup)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), DeviceError> {
+        self.hw.check()
     }
 
     /// Returns what the port is.
