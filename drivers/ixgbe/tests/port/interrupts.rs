@@ -37,7 +37,7 @@ fn an_armed_queue_fires_once() {
     let mut started = rig.start(small());
     let counter = Counter::new();
     started.port.set_rx_interrupt(0, Some(counter.clone())).unwrap();
-    let mut packet = |rig: &mut Rig, rx: &mut pmd_ixgbe::RxQueue| {
+    let packet = |rig: &mut Rig, rx: &mut pmd_ixgbe::RxQueue| {
         rig.inject(&Frame::numbered(64, 1));
         rig.wait(Duration::from_micros(100));
         assert_eq!(rig.received(rx).len(), 1);

@@ -12,7 +12,7 @@ use vfio_hal::irq::IrqSink;
 use vfio_hal::pmd::{FlowControl, MacAddr, PortError};
 use vfio_hal::ring::{RxError, TxError};
 use vfio_hal::wrap::Faults;
-use vfio_hal::{Clock, Device, DeviceError};
+use vfio_hal::{Clock, DeviceError};
 
 use crate::frames::Frame;
 use crate::rig::{Rig, model_config, queues};
