@@ -94,6 +94,24 @@ impl Config {
         self.bytes.copy_from_slice(&self.layout.initial);
     }
 
+    pub(crate) fn save(&self) -> Vec<u8> {
+        self.bytes.to_vec()
+    }
+
+    /// Takes the bits over that software or the function can change.
+    pub(crate) fn restore(&mut self, bytes: &[u8]) {
+        for (at, &new) in bytes.iter().enumerate().take(self.bytes.len()) {
+            let changing = self.layout.writable[at] | self.layout.clear[at];
+            self.bytes[at] = (self.layout.initial[at] & !changing) | (new & changing);
+        }
+        self.restore_msi_pending(bytes);
+        self.set_bits(
+            STATUS,
+            STATUS_INTX,
+            bytes.get(STATUS).is_some_and(|status| status & STATUS_INTX as u8 != 0),
+        );
+    }
+
     /// Reads any number of bytes, at any alignment.
     pub fn read(&self, offset: u16, data: &mut [u8]) -> Result<(), ConfigError> {
         let bytes = self.bytes.get(range(offset, data.len())?).unwrap_or_default();

@@ -31,6 +31,16 @@ pub enum Messages {
     MsiX,
 }
 
+/// A saved state that is not of this function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the saved state has {len} bytes, and this function's has {need}: it is of another device")]
+pub struct RestoreError {
+    /// Bytes that this function's state has.
+    pub need: usize,
+    /// Bytes that were given.
+    pub len: usize,
+}
+
 /// Configuration space and MSI-X table of one function.
 #[derive(Clone, Debug)]
 pub struct Function {
@@ -53,6 +63,33 @@ impl Function {
             msix.reset();
         }
         self.pin = false;
+    }
+
+    /// Returns everything that software can change, to be given to [`restore`](Self::restore) of an equal function.
+    pub fn save(&self) -> Vec<u8> {
+        let mut bytes = self.config.save();
+        if let Some(msix) = &self.msix {
+            msix.save(&mut bytes);
+        }
+        bytes
+    }
+
+    /// Takes over what [`save`](Self::save) gave. Nothing goes out because of it.
+    ///
+    /// # Errors
+    /// When it is not of an equal function. Nothing has changed then.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let need = self.save().len();
+        if bytes.len() != need {
+            return Err(RestoreError { need, len: bytes.len() });
+        }
+        let (config, table) = bytes.split_at(need.min(self.config.save().len()));
+        self.config.restore(config);
+        if let Some(msix) = &mut self.msix {
+            msix.restore(table, self.config.msix_enabled(), self.config.msix_masked());
+        }
+        self.pin = self.config.intx();
+        Ok(())
     }
 
     /// Returns configuration space, to look at.

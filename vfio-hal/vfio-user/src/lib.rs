@@ -25,7 +25,7 @@ mod spec;
 
 pub use check::SpecError;
 pub use config::Config;
-pub use function::{Function, Messages, Signal};
+pub use function::{Function, Messages, RestoreError, Signal};
 pub use model::{
     AccessError, Context, DeviceModel, DmaBus, DmaFault, DmaRange, Doorbells, FeatureError, FeatureRequest,
     IrqBus, IrqKind, Migration, MigrationError, NotifyArea, ResetKind, SharedArea, Work,

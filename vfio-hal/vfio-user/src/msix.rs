@@ -54,6 +54,21 @@ impl Msix {
         (self.enabled, self.masked) = (false, false);
     }
 
+    pub(crate) fn save(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.table.iter().flatten());
+        bytes.extend(self.pending.iter().flat_map(|word| word.to_le_bytes()));
+    }
+
+    /// Takes the table and the pending bits over, from as many bytes as they have.
+    pub(crate) fn restore(&mut self, bytes: &[u8], enabled: bool, masked: bool) {
+        let (table, pending) = bytes.split_at((self.table.len() * ENTRY as usize).min(bytes.len()));
+        let (entries, _) = table.as_chunks::<{ ENTRY as usize }>();
+        self.table.iter_mut().zip(entries).for_each(|(to, from)| *to = *from);
+        let (words, _) = pending.as_chunks::<8>();
+        self.pending.iter_mut().zip(words).for_each(|(to, from)| *to = u64::from_le_bytes(*from));
+        (self.enabled, self.masked) = (enabled, masked);
+    }
+
     /// Returns the number of vectors.
     pub fn vectors(&self) -> u32 {
         self.table.len() as u32

@@ -65,6 +65,15 @@ impl Config {
         if self.msi_enabled() && self.bus_master() { due } else { 0 }
     }
 
+    /// Takes the pending bits over, which software cannot write.
+    pub(super) fn restore_msi_pending(&mut self, bytes: &[u8]) {
+        if let Some(at) = self.layout.msi
+            && let Some(pending) = bytes.get(at + PENDING..at + PENDING + 4)
+        {
+            self.bytes[at + PENDING..at + PENDING + 4].copy_from_slice(pending);
+        }
+    }
+
     fn set_u32(&mut self, at: usize, value: u32) {
         self.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }

@@ -13,6 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::Server;
 use super::info::Answer;
+use super::migration::Progress;
 use super::peer::Channel;
 use crate::model::{DeviceModel, DmaRange, IrqKind, ResetKind};
 use crate::proto::wire::{
@@ -137,7 +138,9 @@ impl<M: DeviceModel> Server<M> {
             }
             // These go from a server to a client.
             Command::DmaRead | Command::DmaWrite => Err(Errno::INVAL),
-            Command::DeviceFeature | Command::MigDataRead | Command::MigDataWrite => Err(Errno::NOTSUP),
+            Command::DeviceFeature => self.feature(&body),
+            Command::MigDataRead => self.migration_read(&body),
+            Command::MigDataWrite => self.migration_write(&body),
         }
     }
 
@@ -176,7 +179,7 @@ impl<M: DeviceModel> Server<M> {
             pgsizes: theirs.pgsizes & (u64::MAX << 12),
             twin_socket: TwinSocket { supported: twin.is_some(), fd_index: twin.is_some().then_some(0) },
             write_multiple: theirs.write_multiple,
-            migration_pgsize: None,
+            migration_pgsize: theirs.migration_pgsize.filter(|_| self.model.migration().is_some()),
         };
         if ours.pgsizes == 0 {
             return Err(Errno::INVAL);
@@ -323,6 +326,7 @@ impl<M: DeviceModel> Server<M> {
         let Server { model, core, .. } = self;
         core.change(|function, _| function.set_bus_master(false));
         model.reset(&mut core.context(), ResetKind::Function);
+        self.migration = Progress::default();
         self.running = true;
     }
 }
@@ -341,7 +345,8 @@ fn device_info(request: DeviceInfo) -> Result<Answer, Errno> {
 
 /// Returns whether memory or state changes under the device.
 fn needs_rest(command: Command) -> bool {
-    matches!(command, Command::DmaMap | Command::DmaUnmap | Command::DeviceReset)
+    use Command::{DeviceFeature, DeviceReset, DmaMap, DmaUnmap};
+    matches!(command, DmaMap | DmaUnmap | DeviceReset | DeviceFeature)
 }
 
 /// Returns a payload that is exactly one structure.

@@ -13,9 +13,11 @@ mod command;
 mod core;
 mod dirty;
 mod dma;
+mod feature;
 mod info;
 mod irq;
 mod listen;
+mod migration;
 mod peer;
 mod region;
 
@@ -179,6 +181,7 @@ pub struct Server<M> {
     running: bool,
     /// Rounds without work.
     idled: u32,
+    migration: migration::Progress,
 }
 
 impl<M: DeviceModel> Server<M> {
@@ -226,7 +229,18 @@ impl<M: DeviceModel> Server<M> {
         let regions = info::Regions::new(&spec, &model)?;
         let core = Core::new(spec, bounds)?;
         let stats = ServerStats::default();
-        Ok(Server { model, core, listener, options, stats, regions, held: None, running: true, idled: 0 })
+        Ok(Server {
+            model,
+            core,
+            listener,
+            options,
+            stats,
+            regions,
+            held: None,
+            running: true,
+            idled: 0,
+            migration: Default::default(),
+        })
     }
 
     /// Takes a client that knocks, without waiting. Returns whether one is attached now.
@@ -324,7 +338,7 @@ impl<M: DeviceModel> Server<M> {
 
     /// Lets the model do one step. A device that stands still is idle.
     pub fn step(&mut self) -> Work {
-        if !self.running {
+        if !self.running || !self.migration.state().works() {
             return Work::Idle;
         }
         self.poll_notifications();
@@ -457,6 +471,7 @@ impl<M: DeviceModel> Server<M> {
         });
         model.reset(&mut core.context(), kind);
         core.rearm();
+        self.migration = migration::Progress::default();
         self.running = true;
     }
 

@@ -1,0 +1,11 @@
+//! The server, seen through its socket.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commands;
+mod dma;
+mod hostile;
+mod interrupts;
+mod life;
+mod migration;
