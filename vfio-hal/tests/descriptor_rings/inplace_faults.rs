@@ -168,7 +168,7 @@ fn whatever_a_device_writes_nothing_breaks() {
     let mut shown = 0u64;
     for _ in 0..50_000 {
         let at = Iova(nic.base.0 + random() % 64 * 16);
-        let word = if random() % 2 == 0 { random() } else { random() % 300 | GOT | LAST };
+        let word = if random() % 2 == 0 { random() } else { (random() % 300) | GOT | LAST };
         nic.memory.store(Iova(at.0 + 8), word).unwrap();
         // A head beyond the ring, behind what was sent, ahead of what was posted.
         let port = &nic.ports[(random() % 3) as usize];

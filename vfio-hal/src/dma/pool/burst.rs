@@ -89,7 +89,8 @@ impl<T> Burst<T> {
         while self.take().is_some() {}
     }
 
-    /// Returns how many more packets fit now. Packets taken from the front make room once all are taken.
+    /// Returns how many more packets fit now, 0 only when it is full. What was taken from the front is room once all
+    /// are taken or the end is reached.
     #[inline]
     pub fn room(&mut self) -> usize {
         if self.head == self.tail {
