@@ -96,13 +96,13 @@ fn msix_vectors_fire_once_per_event_and_clear_and_mask_themselves() {
     assert_eq!(board.r(EICS) & 1 << 7, 0, "auto-clear");
     board.inject(&frame(MAC, 60));
     board.inject(&frame(MAC, 60));
-    assert_eq!(fired(&board), [], "masked");
+    assert!(fired(&board).is_empty(), "masked");
     board.w(EIMS_EX, 1 << 7);
     board.step();
     assert_eq!(fired(&board), [7], "what came meanwhile");
     board.w(EIMS_EX, 1 << 7);
     board.step();
-    assert_eq!(fired(&board), [], "nothing new");
+    assert!(fired(&board).is_empty(), "nothing new");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn vectors_above_31_have_their_registers() {
     assert_eq!(fired(&board), [45]);
     board.w(EIMC_EX + 4, 1 << (45 - 32));
     board.inject(&frame(MAC, 60));
-    assert_eq!(fired(&board), []);
+    assert!(fired(&board).is_empty());
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn other_causes_go_to_their_vector_and_stay_until_written() {
     assert_eq!(fired(&board), [9]);
     assert_eq!(board.r(EICS) & LSC, LSC);
     board.step();
-    assert_eq!(fired(&board), []);
+    assert!(fired(&board).is_empty());
     board.w(EICR, LSC);
     assert_eq!(board.r(EICS), 0);
 }
@@ -157,11 +157,11 @@ fn the_interval_of_eitr_holds_interrupts_back() {
     board.inject(&frame(MAC, 60));
     board.wait_us(20);
     board.inject(&frame(MAC, 60));
-    assert_eq!(fired(&board), []);
+    assert!(fired(&board).is_empty());
     board.wait_us(40);
     assert_eq!(fired(&board), [0], "both at once");
     board.wait_us(100);
-    assert_eq!(fired(&board), []);
+    assert!(fired(&board).is_empty());
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_queue_without_a_valid_ivar_raises_nothing() {
     board.w(EIMS_EX, u32::MAX);
     board.rx_ring(0, 8);
     board.inject(&frame(MAC, 60));
-    assert_eq!(fired(&board), []);
+    assert!(fired(&board).is_empty());
 }
 
 #[test]
