@@ -7,6 +7,7 @@
 //!
 //! No message, and no silence, of a client ends the server: every count and size is bounded, replies wait in a
 //! queue when a client does not read, and questions to the client have a deadline.
+#![doc = include_str!("libvfio_user.md")]
 
 mod bus;
 mod command;
