@@ -321,7 +321,8 @@ impl Link for PacketSocket {
     }
 
     fn status(&mut self) -> LinkStatus {
-        if self.status.is_old(self.now)
+        // While it is down nobody sends or receives, so `now` stands still, and it is asked each time.
+        if (self.status.is_old(self.now) || !self.status.up)
             && let Ok(Some(found)) = find(self.name.as_str())
         {
             // The same name may be another interface's by now.

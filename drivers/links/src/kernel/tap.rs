@@ -150,7 +150,8 @@ impl Link for Tap {
     }
 
     fn status(&mut self) -> LinkStatus {
-        if self.status.is_old(self.now)
+        // While it is down nobody sends or receives, so `now` stands still, and it is asked each time.
+        if (self.status.is_old(self.now) || !self.status.up)
             && let Ok(up) = self.device.is_running()
         {
             self.status.up = up;
