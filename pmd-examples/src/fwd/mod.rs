@@ -125,7 +125,7 @@ fn distribute(
         let to = action.sends_to(port, peer(port, count));
         for (queue, rx) in ports.rx[port].drain(..).enumerate() {
             let out = tx[to].get_mut(queue).and_then(Option::take);
-            let stream = Stream::new(port, to, rx, out, action.clone());
+            let stream = Stream::new(port, to, rx, out, action.clone(), burst);
             let index = number % lcores.len();
             lcores[index].streams.push(stream);
             number += 1;

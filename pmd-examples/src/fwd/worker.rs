@@ -44,11 +44,16 @@ impl Lcore {
             idle = if busy { 0 } else { idle + 1 };
             match draining {
                 None if quit.is_set() => (draining, idle) = (Some(Instant::now()), 0),
-                Some(since) if idle > EMPTY || since.elapsed() > DRAIN_LIMIT => return Ok(()),
+                Some(since) if idle > EMPTY && !self.holds() || since.elapsed() > DRAIN_LIMIT => {
+                    return Ok(());
+                }
                 _ => {}
             }
-            if idle != 0 && self.policy.pass(idle) && draining.is_none() {
-                self.wait()?;
+            if idle != 0 && self.policy.pass(idle) {
+                match draining.is_some() || self.holds() {
+                    true => std::thread::yield_now(),
+                    false => self.wait()?,
+                }
             }
         }
     }
@@ -57,10 +62,15 @@ impl Lcore {
     fn wait(&mut self) -> Result<(), Fault> {
         self.streams.iter_mut().try_for_each(|stream| stream.arm(true))?;
         // What came before its queue was armed fires nothing.
-        if !self.round(false)? {
+        if !self.round(false)? && !self.holds() {
             self.policy.wait()?;
         }
         self.streams.iter_mut().try_for_each(|stream| stream.arm(false))
+    }
+
+    /// Returns whether packets wait for room on a transmit ring, which fires no interrupt.
+    fn holds(&self) -> bool {
+        self.streams.iter().any(Stream::holds)
     }
 
     fn round(&mut self, draining: bool) -> Result<bool, Fault> {

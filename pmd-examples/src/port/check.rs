@@ -8,9 +8,6 @@ use crate::fault::Fault;
 /// Receive queues that RSS of the 82599 spreads over: its table has entries of 4 bits (82599 datasheet 8.2.3.7.12).
 const MAX_RSS_QUEUES: u16 = 16;
 
-/// Buffers that lcores hold besides the rings: a burst in hand, and one that the mode makes.
-const BURSTS_IN_HAND: u32 = 2;
-
 /// Returns how many buffers the pool of `ports` ports gets, or why there can be no such ports.
 pub(super) fn buffers(args: &PortArgs, config: &Config, ports: usize, lcores: usize) -> Result<u32, Fault> {
     if args.rxq > MAX_RSS_QUEUES && !args.disable_rss {
@@ -30,7 +27,9 @@ pub(super) fn buffers(args: &PortArgs, config: &Config, ports: usize, lcores: us
             args.mbuf_size, args.rxd
         )));
     }
-    let bursts = BURSTS_IN_HAND * u32::from(args.burst) * segments * lcores as u32;
+    // An lcore has a burst in hand, and each of its streams may hold one that did not fit on a ring.
+    let holders = lcores as u32 + ports as u32 * u32::from(args.rxq);
+    let bursts = holders * u32::from(args.burst) * segments;
     let need = config.buffers().saturating_mul(ports as u32).saturating_add(bursts);
     match args.total_num_mbufs {
         None => Ok(need),

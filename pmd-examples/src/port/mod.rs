@@ -9,6 +9,7 @@ mod gate;
 mod vdev;
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pmd_ixgbe::{Config, Probed, Running, rss::RssConfig};
@@ -28,8 +29,11 @@ pub(crate) use vdev::{HELP, Plugged, Step};
 /// How long a link may take to come up (as testpmd waits).
 const LINK_LIMIT: Duration = Duration::from_secs(9);
 
-/// How often somebody who waits for a link looks whether that was given up.
-const LINK_TICK: Duration = Duration::from_millis(20);
+/// After how long it is said that a link is waited for.
+const LINK_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often a link that is waited for is looked at, and models that have no thread may work on it.
+const LINK_TICK: Duration = Duration::from_micros(500);
 
 /// One started port.
 pub(crate) struct Open {
@@ -167,19 +171,23 @@ impl Ports {
 
     /// Says what each port is once its link is up. One that stays down is said and used: it may come up any time.
     fn wait_for_links(&mut self, stop: &Stop) -> Result<(), Fault> {
-        let limit = Instant::now() + LINK_LIMIT;
+        let start = Instant::now();
+        let limit = start + LINK_LIMIT;
         for (number, one) in self.open.iter_mut().enumerate() {
             let mut waiting = false;
             let link = loop {
-                let link =
-                    one.port.wait_for_link(LINK_TICK).map_err(|error| Fault::from(error).of(&one.name))?;
+                let link = one.port.link().map_err(|error| Fault::from(error).of(&one.name))?;
                 if link.up || stop.is_set() || Instant::now() >= limit {
                     break link;
                 }
-                if !waiting {
+                if !waiting && start.elapsed() > LINK_PATIENCE {
                     note!("port {number}: {}, waiting for the link", one.name);
                     waiting = true;
                 }
+                for step in &self.steps {
+                    step();
+                }
+                thread::sleep(LINK_TICK);
             };
             let info = one.port.info();
             note!("port {number}: {}, {}, MAC {}, link {link}", one.name, info.driver, info.mac);

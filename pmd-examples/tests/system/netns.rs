@@ -15,7 +15,8 @@ pub(crate) fn wanted(test: &str) -> bool {
         return true;
     }
     let reason = "needs root and network namespaces (set KIT_ROOT_TESTS=1)";
-    writeln!(std::io::stderr(), "SKIP pmd-examples/system::{test}: {reason}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "SKIP pmd-examples/system::{test}: {reason}").unwrap();
     false
 }
 

@@ -139,7 +139,7 @@ fn icmpecho_answers_what_asks_and_drops_the_rest() {
         tagged(&ping4(PORT0, PEER, [A, B], true), 5),
         arp(2, [PORT0, PEER], (PEER, A), (PORT0, B)),
     ];
-    let answers = vec![
+    let answers = [
         arp(2, [PEER, PORT0], (PORT0, B), (PEER, A)),
         ping4(PEER, PORT0, [B, A], false),
         ping6(PEER, PORT0, [b6, a6], false),
