@@ -45,6 +45,12 @@ pub struct InPlaceStarted {
     pub ports: Vec<Configured>,
 }
 
+impl core::fmt::Debug for InPlaceStarted {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("InPlaceStarted").field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
 /// Starts a forwarder that receives on queue 0 of `ports[input]` and can send on queue 0 of each of `ports[outputs]`, in
 /// this order; a port may be input and output. All ports must be configured in `space` and are reset first. The ring has
 /// `size` descriptors, and every frame must fit into a buffer of 2 KiB.

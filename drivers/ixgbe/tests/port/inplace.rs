@@ -278,14 +278,14 @@ fn what_cannot_work_gives_the_ports_back() {
         (0, vec![1], 32),
         (0, vec![1], 8192),
     ] {
-        let failed = inplace::start(&yard.space, ports, input, &outputs, size).err().expect("an error");
+        let failed = inplace::start(&yard.space, ports, input, &outputs, size).unwrap_err();
         let refused = matches!(failed.error, PortError::Invalid { .. } | PortError::Ring(_));
         assert!(refused, "{input} {outputs:?} {size}: {}", failed.error);
         ports = failed.back;
         assert_eq!(ports.len(), 3);
     }
     assert_eq!(yard.space.stats().regions, 1, "no ring is left behind");
-    let failed = inplace::start(&IovaSpace::new(), ports, 0, &[1], 64).err().expect("an error");
+    let failed = inplace::start(&IovaSpace::new(), ports, 0, &[1], 64).unwrap_err();
     assert_eq!(failed.error, PortError::NotInSpace);
     // A queue that does not start.
     use pmd_ixgbe::regs::TXDCTL;
@@ -293,7 +293,7 @@ fn what_cannot_work_gives_the_ports_back() {
     let enable = TXDCTL::default().with_enable(true).to_raw();
     let offset = TXDCTL::INFO.offset(0).unwrap();
     yard.rigs[2].faults.set(vfio_hal::wrap::Faults::new().stuck(0, offset, enable, 0));
-    let failed = inplace::start(&yard.space, failed.back, 0, &[1, 2], 64).err().expect("an error");
+    let failed = inplace::start(&yard.space, failed.back, 0, &[1, 2], 64).unwrap_err();
     assert!(matches!(failed.error, PortError::Device(DeviceError::Timeout { .. })), "{}", failed.error);
     yard.rigs[2].faults.set(vfio_hal::wrap::Faults::new());
     yard.stop(yard.begin(failed.back, 0, &[1, 2], 64));
@@ -301,7 +301,7 @@ fn what_cannot_work_gives_the_ports_back() {
     let spread = Config { rss: Some(pmd_ixgbe::rss::RssConfig::default()), ..spread };
     let yard = Yard::new(1);
     let ports = vec![Rig::new().configure(spread)];
-    let failed = inplace::start(&yard.space, ports, 0, &[0], 64).err().expect("an error");
+    let failed = inplace::start(&yard.space, ports, 0, &[0], 64).unwrap_err();
     assert!(matches!(failed.error, PortError::Invalid { .. }), "{}", failed.error);
 }
 
@@ -316,7 +316,7 @@ fn a_device_that_vanishes_ends_it() {
         // The loss of the input is seen at once, that of an output when it is asked for.
         assert_eq!(taken, if gone == 0 { Err(DeviceError::Lost) } else { Ok(0) });
         assert_eq!(started.check(), Err(DeviceError::Lost));
-        let failed = started.stop().err().expect("an error");
+        let failed = started.stop().unwrap_err();
         assert_eq!(failed.error, PortError::Device(DeviceError::Lost));
         assert_eq!(failed.back.len(), 2);
         // What the device could still reach is given up and counted.

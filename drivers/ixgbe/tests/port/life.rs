@@ -300,19 +300,28 @@ fn two_ports_share_a_pool_that_is_large_enough_for_both() {
 }
 
 #[test]
+fn a_space_is_not_closed_under_rings_and_pools() {
+    let mut rig = Rig::new();
+    let mut started = rig.start(small());
+    let error = rig.space.close().unwrap_err();
+    assert!(matches!(error, DmaError::SpaceInUse { .. }), "{error}");
+    traffic(&mut rig, &mut started, 20);
+    drop(rig.stop(started));
+    assert!(rig.space.close().is_err(), "the pool is there still");
+    let Rig { space, pool, .. } = rig;
+    drop(pool);
+    space.close().unwrap();
+}
+
+#[test]
 fn an_erased_port_lives_the_same_life() {
     let rig = Rig::new();
     let pmd::Started { mut port, rx, mut tx } = Running::erase(rig.start(queues(2, 1)));
     assert!(port.link().unwrap().up);
-    let failed = {
-        // A queue of another driver is none of this port's.
-        let mut cache = rig.pool.cache();
-        let mut burst = Burst::new(32);
-        burst.push(rig.buf(&Frame::numbered(64, 3))).unwrap();
-        assert_eq!(tx[0].tx_burst(&mut cache, &mut burst), Ok(1));
-        port.wait_for_link(Duration::from_millis(1)).unwrap().up
-    };
-    assert!(failed);
+    let mut burst = Burst::new(32);
+    burst.push(rig.buf(&Frame::numbered(64, 3))).unwrap();
+    assert_eq!(tx[0].tx_burst(&mut rig.pool.cache(), &mut burst), Ok(1));
+    assert!(port.wait_for_link(Duration::from_millis(1)).unwrap().up);
     port.stop(rx, tx).unwrap();
     rig.assert_home();
 }

@@ -212,7 +212,7 @@ fn it_may_vanish_while_it_talks_to_its_module() {
 
 #[test]
 fn buffers_and_rings_of_a_device_that_vanished_under_traffic_are_given_up() {
-    let mut rig = Rig::new();
+    let rig = Rig::new();
     let mut started = rig.start(queues(1, 1));
     rig.send(&mut started.tx[0], (0..20).map(|number| rig.buf(&Frame::numbered(64, number))));
     rig.model.kill();
