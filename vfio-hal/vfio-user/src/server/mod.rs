@@ -5,6 +5,19 @@
 //!   are several servers, on a thread each or on one thread that waits for their poll descriptors.
 //! - [`ServerOptions`] has the bounds and what happens when a client is lost.
 //!
+//! ```no_run
+//! # use vfio_user_kit::{AccessError, Context, DeviceModel, ResetKind, Spec, Work};
+//! # use vfio_user_kit::server::{IdlePolicy, Server, ServerOptions};
+//! # use std::{path::Path, sync::atomic::AtomicBool};
+//! # fn serve(model: impl DeviceModel) -> Result<(), vfio_user_kit::server::ServerError> {
+//! // QEMU: -device '{"driver":"vfio-user-pci","socket":{"path":"/run/nic.sock","type":"unix"}}', with guest memory
+//! // from a memory-backend-memfd that is shared.
+//! let mut server = Server::bind(Path::new("/run/nic.sock"), model, ServerOptions::default())?;
+//! let stop = AtomicBool::new(false);
+//! server.serve(&stop, IdlePolicy::default())
+//! # }
+//! ```
+//!
 //! No message, and no silence, of a client ends the server: every count and size is bounded, replies wait in a
 //! queue when a client does not read, and questions to the client have a deadline.
 #![doc = include_str!("libvfio_user.md")]
