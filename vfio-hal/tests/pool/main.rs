@@ -1,4 +1,5 @@
 //! The buffer pool from the outside: buffers, chains, clones, bursts, caches, and whose memory lives how long.
+#![cfg(not(loom))]
 
 mod buffers;
 mod bursts;
@@ -8,4 +9,3 @@ mod kit;
 mod lifetimes;
 mod random;
 mod shapes;
-mod threads;
