@@ -11,7 +11,7 @@ use vfio_user_kit::server::ServerOptions;
 /// A build without optimization takes ten times as long for each.
 const COUNT: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 const NO_REPLY: u32 = 1 << 4;
-/// Far above what it takes (about 2 µs a message in a release build), and far below what a linear search would.
+/// Far above what it takes (4 µs a message in a release build), and far below what a linear search would.
 const A_MESSAGE: Duration = Duration::from_micros(40);
 /// Bytes of memory for each mapping.
 const A_MAPPING: u64 = 400;
