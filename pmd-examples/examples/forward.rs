@@ -85,7 +85,9 @@ fn forward(
     cache: &mut Cache,
     burst: &mut Burst,
 ) -> Result<(usize, usize), Box<dyn Error>> {
-    if from.rx_burst(cache, burst)? == 0 {
+    // Take only what can be sent: the rest waits in the card, which counts what it must drop.
+    to.reap(cache);
+    if (to.free() as usize) < BATCH || from.rx_burst(cache, burst)? == 0 {
         // With few processors, whoever spins takes the time that the cards' models need.
         std::thread::yield_now();
         return Ok((0, 0));
