@@ -28,12 +28,12 @@ impl Vector {
 
     pub(crate) fn unmask(self, view: &View) -> Result<(), PortError> {
         view.at::<EIMS_EX>(self.half())?.write(EIMS_EX::new(self.bit()));
-        Ok(())
+        Ok(view.lost().check()?)
     }
 
     pub(crate) fn mask(self, view: &View) -> Result<(), PortError> {
         view.at::<EIMC_EX>(self.half())?.write(EIMC_EX::new(self.bit()));
-        Ok(())
+        Ok(view.lost().check()?)
     }
 
     fn half(self) -> usize {

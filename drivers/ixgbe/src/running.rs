@@ -190,7 +190,7 @@ impl Running {
         let on = sink.is_some();
         interrupt::route(&*self.hw.device, Vector::OTHER, sink)?;
         interrupt::unmask_link(&self.hw, on);
-        Ok(())
+        Ok(self.hw.check()?)
     }
 
     /// Stops the port. All queues must come back; what is on them, sent or not, returns to its pool, for the device has

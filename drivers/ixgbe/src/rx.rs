@@ -139,7 +139,7 @@ impl RxQueue {
         self.control = self.control.with_vme(on);
         let control = self.view.at::<RXDCTL>(usize::from(self.id))?;
         control.write(self.control.with_enable(self.running));
-        Ok(())
+        Ok(self.view.lost().check()?)
     }
 
     /// Gives everything back to the pool once the device has stopped.
