@@ -1,14 +1,16 @@
 //! Runs one path for a number of rounds, for an instruction counter to look at. `benches/instructions` is the way to use it.
 #![forbid(unsafe_code)]
 
+use std::process::ExitCode;
+
 use pmd_benches::rig::{BATCH, Bursts, InPlace};
 
-fn main() {
+fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let (path, rounds) = (args.next().unwrap_or_default(), args.next().and_then(|text| text.parse().ok()));
     let Some(rounds) = rounds else {
         eprintln!("count: say burst or inplace, and how many rounds of {BATCH} packets");
-        std::process::exit(2);
+        return ExitCode::from(2);
     };
     let (mut bursts, mut in_place);
     let round: &mut dyn FnMut() -> usize = match path.as_str() {
@@ -22,13 +24,14 @@ fn main() {
         }
         other => {
             eprintln!("count: there is no path '{other}': say burst or inplace");
-            std::process::exit(2);
+            return ExitCode::from(2);
         }
     };
     let packets: usize = (0..rounds).map(|_| round()).sum();
     let expected = rounds * BATCH as usize;
     if packets != expected {
         eprintln!("count: {packets} of {expected} packets forwarded");
-        std::process::exit(1);
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
