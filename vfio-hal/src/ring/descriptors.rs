@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::addr::{BusAddr, SpaceId};
+use crate::dma::pool::{Buf, Packet};
 use crate::dma::{DmaError, Region};
 
 /// Why a ring cannot be made.
@@ -159,6 +160,15 @@ impl WriteBack {
 
 /// One descriptor: two little-endian words, shared with the device.
 pub(super) type Descriptor = [AtomicU64; 2];
+
+/// Bytes of the place of a buffer in a shadow, a burst or a cache: a pointer. The loops of the rings count in these, so
+/// that one register is the offset into all of them, and into the descriptors, [`WIDER`] times as far.
+pub(super) const PLACE: usize = size_of::<Buf>();
+
+/// How many places a descriptor is as wide as.
+pub(super) const WIDER: usize = DESCRIPTOR_BYTES / PLACE;
+
+const _: () = assert!(PLACE == size_of::<*mut Packet>() && WIDER * PLACE == size_of::<Descriptor>());
 
 /// The descriptors of one ring.
 #[derive(Debug)]

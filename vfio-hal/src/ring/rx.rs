@@ -12,7 +12,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::coherence::Coherence;
-use super::descriptors::{Descriptors, RingError};
+use super::descriptors::{Descriptors, PLACE, RingError, WIDER};
 use crate::addr::{BusAddr, Iova};
 use crate::bar::Doorbell;
 use crate::device::Lost;
@@ -133,17 +133,19 @@ struct Run<'a> {
     mask: u32,
     cache: &'a mut Cache,
     out: &'a mut Burst,
+    /// How many, times [`PLACE`].
     taken: usize,
 }
 
 impl Drop for Run<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        *self.next = (self.first + self.taken as u32) & self.mask;
+        let taken = self.taken / PLACE;
+        *self.next = (self.first + taken as u32) & self.mask;
         // SAFETY: as many were read out of the cache and written to the burst.
         unsafe {
-            self.cache.drop_top(self.taken);
-            self.out.grow(self.taken);
+            self.cache.drop_top(taken);
+            self.out.grow(taken);
         }
     }
 }
@@ -300,8 +302,8 @@ impl<F: RxFormat> RxRing<F> {
     /// Hands a buffer to the device that is to be written to.
     fn sync_fresh(&self, packet: NonNull<Packet>) {
         // SAFETY: the ring owns the packet.
-        let iova = unsafe { packet.as_ref() }.iova;
-        self.coherence.for_device(Iova(iova + u64::from(HEADROOM)), self.room.into());
+        let fill = unsafe { packet.as_ref() }.fill;
+        self.coherence.for_device(Iova(fill), self.room.into());
     }
 
     /// Returns whether the device is done with descriptor `index`.
@@ -324,11 +326,12 @@ impl<F: RxFormat> RxRing<F> {
         // SAFETY: `first` is masked, and a ring that is exposed has a packet for every descriptor.
         let shadow = unsafe { self.shadow.as_mut_ptr().add(first as usize) };
         let (fresh, place) = (cache.top(), out.end());
-        let mut sum = 0;
+        // At most a magazine of buffers shorter than 2^16: 32 bits are enough, and cost less.
+        let mut sum = 0u32;
         let mut run = Run { next: &mut self.next, first, mask, cache, out, taken: 0 };
-        while run.taken < limit {
+        while run.taken < limit * PLACE {
             // SAFETY: `limit` descriptors follow `first` before the ring's end.
-            let cell = unsafe { &*descriptors.add(run.taken) };
+            let cell = unsafe { &*descriptors.byte_add(WIDER * run.taken) };
             let second = u64::from_le(cell[1].load(Ordering::Acquire));
             let words = [u64::from_le(cell[0].load(Ordering::Relaxed)), second];
             let len = F::len(words);
@@ -337,26 +340,26 @@ impl<F: RxFormat> RxRing<F> {
             }
             // The last call of the driver for this packet: from here on nothing can panic until it is taken.
             let info = F::info(words);
-            // SAFETY: 1. the caller reserved `limit` packets in the cache, and `fresh` is behind the last; 2. the shadow has
-            // a packet for each of these descriptors; 3. `place` has room for `limit`. The packets are distinct, each has
+            // SAFETY: 1. the caller reserved `limit` packets in the cache, and `fresh` is the first; 2. the shadow has a
+            // packet for each of these descriptors; 3. `place` has room for `limit`. The packets are distinct, each has
             // one owner before and after: what the cache gives, the ring takes, and what the ring gives (the device says
             // that it is done with it) the burst takes. `run` tells both.
             unsafe {
-                let new = *fresh.sub(run.taken + 1);
-                let mut old = core::mem::replace(&mut *shadow.add(run.taken), new);
-                cell[0].store((new.as_ref().iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
+                let new = *fresh.byte_add(run.taken);
+                let mut old = core::mem::replace(&mut *shadow.byte_add(run.taken), new);
+                cell[0].store(new.as_ref().fill.to_le(), Ordering::Relaxed);
                 cell[1].store(0, Ordering::Release);
                 let packet = old.as_mut();
                 packet.head = head;
                 packet.rx = info;
                 packet.len = len;
-                place.add(run.taken).write(Buf::from_raw(old));
+                place.byte_add(run.taken).write(Buf::from_raw(old));
             }
-            sum += u64::from(len);
-            run.taken += 1;
+            sum = sum.wrapping_add(len);
+            run.taken += PLACE;
         }
-        *bytes += sum;
-        run.taken
+        *bytes += u64::from(sum);
+        run.taken / PLACE
     }
 
     /// Takes the next descriptor, which is done, whatever it holds; returns the packet if that is whole with it. The
@@ -385,8 +388,8 @@ impl<F: RxFormat> RxRing<F> {
     fn renew(&self, index: u32, packet: NonNull<Packet>) {
         let cell = self.ring.at(index);
         // SAFETY: the ring owns the packet.
-        let iova = unsafe { packet.as_ref() }.iova;
-        cell[0].store((iova + u64::from(HEADROOM)).to_le(), Ordering::Relaxed);
+        let fill = unsafe { packet.as_ref() }.fill;
+        cell[0].store(fill.to_le(), Ordering::Relaxed);
         cell[1].store(0, Ordering::Release);
     }
 

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::coherence::Coherence;
-use super::descriptors::{Descriptor, Descriptors, RingError};
+use super::descriptors::{Descriptor, Descriptors, PLACE, RingError, WIDER};
 use super::rx::count;
 use crate::addr::BusAddr;
 use crate::bar::Doorbell;
@@ -356,12 +356,13 @@ impl<F: TxFormat> TxRing<F> {
                 done
             };
             bytes += more;
-            self.next = (first + sent as u32) & self.ring.mask();
+            let end = first + sent as u32;
+            self.next = end & self.ring.mask();
             self.free -= sent as u32;
             self.until_report -= sent as u32;
             if self.until_report == 0 {
                 // One was sent: `until_report` is never 0 before.
-                self.report(self.ring.read(self.next.wrapping_sub(1))[1]);
+                self.report(end - 1);
             }
             if sent < run || burst.is_empty() || self.free == 0 {
                 return bytes;
@@ -369,11 +370,12 @@ impl<F: TxFormat> TxRing<F> {
         }
     }
 
-    /// Asks for a report on the last descriptor, whose word 1 is `word`, and starts a new batch.
+    /// Asks for a report on descriptor `last`, which is the last one written, and starts a new batch.
     #[inline]
-    fn report(&mut self, word: u64) {
-        let last = self.next.wrapping_sub(1) & self.ring.mask();
-        self.ring.at(last)[1].store((word | F::REPORT).to_le(), Ordering::Relaxed);
+    fn report(&mut self, last: u32) {
+        let word = &self.ring.at(last)[1];
+        // The device has not been given the descriptor yet.
+        word.store(word.load(Ordering::Relaxed) | F::REPORT.to_le(), Ordering::Relaxed);
         self.batches.push(Batch { last, plain: self.plain });
         self.until_report = REPORT_EVERY;
         self.plain = true;
@@ -410,16 +412,16 @@ impl<F: TxFormat> TxRing<F> {
         let Some(context) = self.make_room(cache, first, &plan) else { return Ok(None) };
         let bytes = first.packet_len() as u64;
         let Some(buf) = burst.take() else { return Ok(None) };
-        self.plain &= !context && buf.pool == self.pool.shared_ptr() && buf.next.is_none();
-        let mut word = self.context_for(&plan);
+        self.plain &= !context && buf.pool == self.pool.shared_ptr() && !buf.is_segmented();
+        self.context_for(&plan);
         // Each segment gets its own place on the ring, and so is freed by itself, to its own pool.
         let mut rest = Some(buf);
         while let Some(mut buf) = rest.take() {
             rest = buf.unchain();
-            word = self.put(&buf, &plan, rest.is_none());
+            self.put(&buf, &plan, rest.is_none());
             self.shadow_put(buf.into_raw().as_ptr());
         }
-        self.finish(word);
+        self.finish();
         Ok(Some(bytes))
     }
 
@@ -450,9 +452,9 @@ impl<F: TxFormat> TxRing<F> {
             let Some(shared) = burst.take() else { break };
             bytes += shared.packet_len() as u64;
             self.plain = false;
-            let mut word = self.context_for(&plan);
+            self.context_for(&plan);
             for segment in shared.segments() {
-                word = self.put(segment, &plan, segment.next.is_none());
+                self.put(segment, &plan, !segment.is_segmented());
                 self.shadow_put(core::ptr::null_mut());
             }
             // The clone is let go with the packet's last descriptor.
@@ -460,7 +462,7 @@ impl<F: TxFormat> TxRing<F> {
             if let Some(slot) = self.shadow.get_mut(last as usize) {
                 *slot = shared.into_raw().as_ptr().map_addr(|addr| addr | SHARED);
             }
-            self.finish(word);
+            self.finish();
         }
         let sent = want - burst.len();
         if sent != 0 {
@@ -508,24 +510,19 @@ impl<F: TxFormat> TxRing<F> {
     }
 
     /// Writes the context descriptor that `plan` needs, unless the device holds it already.
-    fn context_for(&mut self, plan: &TxPlan) -> u64 {
+    fn context_for(&mut self, plan: &TxPlan) {
         let (mask, kind) = F::KIND;
-        match plan.context {
-            Some(words) if plan.context != self.context => {
-                let second = (words[1] & !mask) | kind;
-                let cell = self.ring.at(self.next);
-                cell[0].store(words[0].to_le(), Ordering::Relaxed);
-                cell[1].store(second.to_le(), Ordering::Relaxed);
-                self.context = plan.context;
-                self.shadow_put(core::ptr::null_mut());
-                second
-            }
-            _ => 0,
+        if let Some(words) = plan.context.filter(|_| plan.context != self.context) {
+            let cell = self.ring.at(self.next);
+            cell[0].store(words[0].to_le(), Ordering::Relaxed);
+            cell[1].store(((words[1] & !mask) | kind).to_le(), Ordering::Relaxed);
+            self.context = plan.context;
+            self.shadow_put(core::ptr::null_mut());
         }
     }
 
-    /// Writes one segment's descriptor; returns its word 1.
-    fn put(&self, segment: &Packet, plan: &TxPlan, last: bool) -> u64 {
+    /// Writes one segment's descriptor.
+    fn put(&self, segment: &Packet, plan: &TxPlan, last: bool) {
         let (mask, kind) = F::KIND;
         let mut word = F::segment(plan, segment.len);
         // A data descriptor must not pass for a context, whose words are not addresses of ours.
@@ -536,7 +533,6 @@ impl<F: TxFormat> TxRing<F> {
         let cell = self.ring.at(self.next);
         cell[0].store((segment.iova + u64::from(segment.head.off)).to_le(), Ordering::Relaxed);
         cell[1].store(word.to_le(), Ordering::Relaxed);
-        word
     }
 
     /// Remembers what is on the descriptor just written, and goes on to the next.
@@ -549,11 +545,10 @@ impl<F: TxFormat> TxRing<F> {
         self.until_report = self.until_report.saturating_sub(1);
     }
 
-    /// Ends a packet whose last word 1 is `word`: a report is asked for on the END descriptor at or after the
-    /// threshold, never inside of a packet.
-    fn finish(&mut self, word: u64) {
+    /// Ends a packet: a report is asked for on the END descriptor at or after the threshold, never inside of a packet.
+    fn finish(&mut self) {
         if self.until_report == 0 {
-            self.report(word);
+            self.report(self.next.wrapping_sub(1) & self.ring.mask());
         }
     }
 
@@ -647,25 +642,25 @@ unsafe fn write_plain<F: TxFormat>(
     run: usize,
     pool: NonNull<Shared>,
 ) -> (usize, u64) {
-    let (mut sent, mut bytes) = (0, 0);
-    while sent < run {
-        // SAFETY: `sent` is below `run`, for which the caller vouches.
+    let (mut at, mut bytes) = (0, 0);
+    while at < run * PLACE {
+        // SAFETY: `at` is below `run` places, for which the caller vouches.
         unsafe {
-            let packet_ptr = (*bufs.add(sent)).raw();
+            let packet_ptr = (*bufs.byte_add(at)).raw();
             let packet = packet_ptr.as_ref();
             let len = packet.len;
             if packet.pool != pool || packet.head.tx_flags != TxFlags::NONE || len == 0 {
                 break;
             }
-            let cell = &*descriptors.add(sent);
+            let cell = &*descriptors.byte_add(WIDER * at);
             cell[0].store((packet.iova + u64::from(packet.head.off)).to_le(), Ordering::Relaxed);
             cell[1].store(F::plain(len).to_le(), Ordering::Relaxed);
-            shadow.add(sent).write(packet_ptr.as_ptr());
+            shadow.byte_add(at).write(packet_ptr.as_ptr());
             bytes += u64::from(len);
         }
-        sent += 1;
+        at += PLACE;
     }
-    (sent, bytes)
+    (at / PLACE, bytes)
 }
 
 /// Takes what is on a descriptor off it: a packet with one owner, nothing, or a clone, which is let go here.

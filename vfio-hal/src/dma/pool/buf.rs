@@ -78,7 +78,7 @@ impl Buf {
     /// not fit or the packet has further segments.
     #[must_use]
     pub fn fill(&mut self, data: &[u8]) -> bool {
-        if self.next.is_some() || data.len() > (self.room as usize).saturating_sub(HEADROOM.into()) {
+        if self.is_segmented() || data.len() > (self.room as usize).saturating_sub(HEADROOM.into()) {
             return false;
         }
         let packet = self.packet_mut();
@@ -104,7 +104,7 @@ impl Buf {
     /// Adds `bytes` at the end of this segment; returns them, or `None` if there is not enough room or the
     /// packet has further segments.
     pub fn append(&mut self, bytes: usize) -> Option<&mut [u8]> {
-        if bytes > self.tailroom() || self.next.is_some() {
+        if bytes > self.tailroom() || self.is_segmented() {
             return None;
         }
         let start = self.len();
@@ -128,7 +128,7 @@ impl Buf {
     /// Cuts a single-segment packet to `len` bytes; `false` and unchanged if it is shorter or segmented.
     #[must_use]
     pub fn truncate(&mut self, len: usize) -> bool {
-        if len > self.len() || self.next.is_some() {
+        if len > self.len() || self.is_segmented() {
             return false;
         }
         let packet = self.packet_mut();

@@ -18,9 +18,11 @@ use super::{CACHE_CAPACITY, MAGAZINE};
 ///
 /// Dropping it returns what it holds.
 pub struct Cache {
-    /// Packets of `pool`, unchained, `slots[..len]` initialised.
+    /// A stack that grows down, so that a burst takes packets in the order in which it walks its other arrays:
+    /// `slots[top..]` is initialised with packets of `pool`, unchained.
     slots: Box<[MaybeUninit<NonNull<Packet>>; CACHE_CAPACITY]>,
-    len: usize,
+    /// At most [`CACHE_CAPACITY`].
+    top: usize,
     pool: Pool,
 }
 
@@ -29,7 +31,11 @@ unsafe impl Send for Cache {}
 
 impl Cache {
     pub(super) fn new(pool: Pool) -> Cache {
-        Cache { slots: Box::new([const { MaybeUninit::uninit() }; CACHE_CAPACITY]), len: 0, pool }
+        Cache {
+            slots: Box::new([const { MaybeUninit::uninit() }; CACHE_CAPACITY]),
+            top: CACHE_CAPACITY,
+            pool,
+        }
     }
 
     /// Returns the pool behind the cache.
@@ -38,13 +44,14 @@ impl Cache {
     }
 
     /// Returns how many buffers it holds.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        CACHE_CAPACITY - self.top
     }
 
     /// Returns whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Takes an empty buffer; `None` when the pool has none either.
@@ -55,7 +62,7 @@ impl Cache {
         }
         // SAFETY: `reserve` says that there is one, and the packet leaves the cache for its new owner.
         let mut buf = unsafe {
-            let packet = *self.top().sub(1);
+            let packet = *self.top();
             self.drop_top(1);
             Buf::from_raw(packet)
         };
@@ -66,7 +73,7 @@ impl Cache {
     /// Gives a buffer back. A chain, or a buffer of another pool, goes to its pool's shared level.
     #[inline]
     pub fn free(&mut self, buf: Buf) {
-        if buf.next.is_some() || buf.pool != self.pool.shared_ptr() {
+        if buf.is_segmented() || buf.pool != self.pool.shared_ptr() {
             return drop(buf);
         }
         // SAFETY: it is of this pool, unchained, and its owner gives it up here.
@@ -82,7 +89,7 @@ impl Cache {
 
     /// Returns everything it holds to the pool's shared level.
     pub fn flush(&mut self) {
-        self.spill(self.len);
+        self.spill(self.len());
     }
 
     pub(crate) fn shared_ptr(&self) -> NonNull<Shared> {
@@ -93,26 +100,26 @@ impl Cache {
     /// [`MAGAZINE`]; more is not looked at.
     #[inline]
     pub(crate) fn reserve(&mut self, n: usize) -> usize {
-        if self.len < n {
+        if self.len() < n {
             self.refill();
         }
-        self.len.min(n)
+        self.len().min(n)
     }
 
-    /// Returns a pointer behind the last packet; those before it are what [`reserve`](Self::reserve) counted.
+    /// Returns a pointer to the first of the packets that [`reserve`](Self::reserve) counted.
     #[inline]
     pub(crate) fn top(&self) -> *const NonNull<Packet> {
-        // SAFETY: `len` is at most the number of slots.
-        unsafe { self.slots.as_ptr().cast::<NonNull<Packet>>().add(self.len) }
+        // SAFETY: `top` is at most the number of slots.
+        unsafe { self.slots.as_ptr().cast::<NonNull<Packet>>().add(self.top) }
     }
 
-    /// Lets go of the last `n` packets, which the caller has read below [`top`](Self::top) and owns now.
+    /// Lets go of the first `n` packets, which the caller has read from [`top`](Self::top) on and owns now.
     ///
     /// # Safety
     /// There are at least `n`.
     #[inline]
     pub(crate) unsafe fn drop_top(&mut self, n: usize) {
-        self.len -= n;
+        self.top += n;
     }
 
     /// Puts packets in.
@@ -121,42 +128,39 @@ impl Cache {
     /// Each is of this pool, unchained, and given up by its owner. There are at most [`MAGAZINE`].
     #[inline]
     pub(crate) unsafe fn put(&mut self, packets: &[NonNull<Packet>]) {
-        if self.len + packets.len() > CACHE_CAPACITY {
+        if self.top < packets.len() {
             self.spill(CACHE_CAPACITY / 2);
         }
-        // SAFETY: 1. at most a magazine is put and at least half of the slots are free now, or all fit before;
+        self.top -= packets.len();
+        // SAFETY: 1. at most a magazine is put, and at least half of the slots were free, or all fitted before;
         // 2. source and slots are different memory.
         unsafe {
-            let end = self.slots.as_mut_ptr().cast::<NonNull<Packet>>().add(self.len);
-            core::ptr::copy_nonoverlapping(packets.as_ptr(), end, packets.len());
+            let to = self.slots.as_mut_ptr().cast::<NonNull<Packet>>().add(self.top);
+            core::ptr::copy_nonoverlapping(packets.as_ptr(), to, packets.len());
         }
-        self.len += packets.len();
     }
 
     #[cold]
     #[inline(never)]
     fn refill(&mut self) {
-        let Cache { slots, len, pool } = self;
+        let Cache { slots, top, pool } = self;
         // At most a magazine, and only when fewer than one are left, so it fits.
-        let room = MAGAZINE.min(CACHE_CAPACITY - *len);
-        pool.shared().take(room, |packet| {
-            if let Some(slot) = slots.get_mut(*len) {
+        pool.shared().take(MAGAZINE.min(*top), |packet| {
+            if let Some(slot) = top.checked_sub(1).and_then(|at| slots.get_mut(at)) {
                 slot.write(packet);
-                *len += 1;
+                *top -= 1;
             }
         });
     }
 
-    /// Moves the last `n` packets to the shared level.
+    /// Moves the first `n` packets to the shared level.
     #[cold]
     #[inline(never)]
     fn spill(&mut self, n: usize) {
-        let n = n.min(self.len);
-        self.len -= n;
-        // SAFETY: `n` slots from the new length on are initialised, and leave the cache by the new length.
-        let packets = unsafe {
-            core::slice::from_raw_parts(self.slots.as_ptr().cast::<NonNull<Packet>>().add(self.len), n)
-        };
+        let n = n.min(self.len());
+        // SAFETY: `n` slots from `top` on are initialised, and leave the cache by the new `top`.
+        let packets = unsafe { core::slice::from_raw_parts(self.top(), n) };
+        self.top += n;
         // SAFETY: 1. the pool handle keeps it live; 2. the cache owned the packets and has given them up.
         unsafe { shared::give(self.pool.shared_ptr(), packets) }
     }
@@ -170,6 +174,6 @@ impl Drop for Cache {
 
 impl core::fmt::Debug for Cache {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Cache").field("len", &self.len).field("pool", &self.pool).finish_non_exhaustive()
+        f.debug_struct("Cache").field("len", &self.len()).field("pool", &self.pool).finish_non_exhaustive()
     }
 }

@@ -21,10 +21,10 @@ use crate::sync::atomic::AtomicU32;
 pub struct Packet {
     // Fixed for the life of the pool.
     pub(crate) iova: u64,
+    /// What a receive descriptor is given: `iova` behind the headroom.
+    pub(crate) fill: u64,
     pub(crate) start: NonNull<u8>,
     pub(crate) pool: NonNull<Shared>,
-    /// The next segment of the packet. Some if and only if `head.tx_flags` has `SEGMENTED`.
-    pub(crate) next: Option<Buf>,
     // Per packet.
     pub(crate) head: Head,
     pub(crate) rx: RxInfo,
@@ -32,6 +32,8 @@ pub struct Packet {
     /// The bytes of the buffer, headroom included. Fixed for the life of the pool.
     pub(crate) room: u32,
     // Second cache line.
+    /// The next segment of the packet. Some if and only if `head.tx_flags` has `SEGMENTED`.
+    pub(crate) next: Option<Buf>,
     pub(crate) lens: HeaderLens,
     pub(crate) mss: u16,
     pub(crate) tx_vlan: u16,
@@ -298,11 +300,18 @@ impl Packet {
     /// Returns the length of the whole packet in bytes, all segments.
     #[inline]
     pub fn packet_len(&self) -> usize {
-        match self.next {
-            None => self.len(),
+        if self.is_segmented() {
             // Added up when asked for: a sum that is kept would be wrong in a segment that others were put behind.
-            Some(_) => self.segments().map(Packet::len).sum(),
+            self.segments().map(Packet::len).sum()
+        } else {
+            self.len()
         }
+    }
+
+    /// Returns whether there is a next segment, without a look at the second cache line.
+    #[inline]
+    pub(crate) fn is_segmented(&self) -> bool {
+        self.head.tx_flags.contains(TxFlags::SEGMENTED)
     }
 
     /// Returns this segment's data.

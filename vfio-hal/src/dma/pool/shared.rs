@@ -95,6 +95,7 @@ impl Pool {
         for index in 0..count as usize {
             let packet = Packet {
                 iova: iova.0 + (index * stride) as u64,
+                fill: iova.0 + (index * stride) as u64 + u64::from(HEADROOM),
                 // SAFETY: `count * stride` bytes fit into the region, checked above.
                 start: unsafe { base.add(index * stride) },
                 pool: shared,
@@ -334,5 +335,5 @@ impl Drop for Shared {
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Packet>() == 128 && align_of::<Packet>() == 64);
-const _: () = assert!(core::mem::offset_of!(Packet, lens) == 64, "the hot fields fill the first cache line");
+const _: () = assert!(core::mem::offset_of!(Packet, next) == 64, "the hot fields fill the first cache line");
 const _: () = assert!(MAGAZINE.is_power_of_two());
