@@ -1,0 +1,2 @@
+//! A model of a DFL FPGA card.
+#![forbid(unsafe_code)]

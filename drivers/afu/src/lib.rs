@@ -1,0 +1,3 @@
+//! Driver for FPGA accelerators.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! What Intel's server NICs have in common.
+#![no_std]
+#![forbid(unsafe_code)]
