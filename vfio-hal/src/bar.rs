@@ -295,6 +295,11 @@ impl Doorbell {
         }
     }
 
+    /// Returns the latch of the register's device.
+    pub fn lost(&self) -> &Lost {
+        self.bar.lost()
+    }
+
     #[inline(never)]
     fn ring_trapped(&self, trap: &Arc<dyn Trap>, value: u32) {
         if self.bar.lost().is_lost() || trap.write(self.offset, Width::W32, value.into()).is_none() {

@@ -119,6 +119,9 @@ pub enum DeviceError {
     /// A bus address of one address space for a device that is in another.
     #[error("that memory belongs to another IOVA space than the device: allocate it from the device's space")]
     ForeignSpace,
+    /// A proof that one device stopped, shown for the memory of another.
+    #[error("the proof that DMA has stopped is of another device: stop the one that has the memory")]
+    ForeignProof,
     /// A bus address register before anyone said which address space the device is in.
     #[error(
         "{register} takes a bus address, but its block is bound to no IOVA space: bind it to the device's first"
@@ -179,6 +182,11 @@ impl Lost {
     #[inline]
     pub fn is_lost(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether both are the latch of the same device.
+    pub fn is_same(&self, other: &Lost) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Returns [`DeviceError::Lost`] if the device is gone.

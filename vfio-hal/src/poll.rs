@@ -106,18 +106,19 @@ pub fn quiesced<R: Quiesce>(
     limit: Duration,
     at: At<'_, R>,
 ) -> Result<Quiesced, DeviceError> {
+    let lost = at.lost().clone();
     Poll::new(clock, R::WHAT, limit).register(at, R::is_quiet)?;
     if !R::SETTLE.is_zero() {
         clock.wait(R::SETTLE);
     }
-    Ok(Quiesced(()))
+    Ok(Quiesced(lost))
 }
 
 /// Resets the whole device, after which it makes no access to any memory.
 pub fn reset(device: &dyn Device) -> Result<Quiesced, DeviceError> {
     device.reset()?;
     device.lost().check()?;
-    Ok(Quiesced(()))
+    Ok(Quiesced(device.lost().clone()))
 }
 
 impl core::fmt::Debug for Poll<'_> {

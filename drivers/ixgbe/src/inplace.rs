@@ -186,8 +186,8 @@ fn link(
 }
 
 impl InPlaceStarted {
-    /// Returns [`DeviceError::Lost`] if any of the devices is gone. The forwarder itself looks at that of its input only, and
-    /// would wait for ever for an output that is no more: ask now and then.
+    /// Returns [`DeviceError::Lost`] if any of the devices is gone. The forwarder itself looks at an output's only when that
+    /// does not send what it was given.
     pub fn check(&self) -> Result<(), DeviceError> {
         self.ports.iter().try_for_each(Configured::check)
     }
@@ -199,18 +199,10 @@ impl InPlaceStarted {
     /// could still reach it.
     pub fn stop(self) -> Result<Vec<Configured>, Failed<Vec<Configured>>> {
         let InPlaceStarted { forwarder, mut ports } = self;
-        let mut proof: Result<Option<Quiesced>, PortError> = Ok(None);
-        for port in &mut ports {
-            let stopped = init::reset(port.parts().0);
-            if proof.is_ok() {
-                proof = stopped.map(Some).map_err(PortError::from);
-            }
-        }
-        // The last proof is shown for all: there is one for each.
-        let released = proof.and_then(|proof| match proof {
-            Some(proof) => Ok(forwarder.release(&proof)?),
-            None => Ok(()),
-        });
+        // All are told to stop, also after one that does not.
+        let proofs: Vec<_> = ports.iter_mut().map(|port| init::reset(port.parts().0)).collect();
+        let proofs: Result<Vec<Quiesced>, _> = proofs.into_iter().collect();
+        let released = proofs.map_err(PortError::from).and_then(|proofs| Ok(forwarder.release(&proofs)?));
         match released {
             Ok(()) => Ok(ports),
             Err(error) => Err(Failed { error, back: ports }),

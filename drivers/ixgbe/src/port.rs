@@ -250,9 +250,7 @@ impl Configured {
             Ok(()) => Ok((key, rx, tx)),
             Err(error) => {
                 // Some queues run: only a stopped device gives buffers back. Without that proof they are leaked and counted.
-                if let Ok(proof) = init::reset(&mut self.hw) {
-                    release(&mut rx, &mut tx, &proof);
-                }
+                let _ = init::reset(&mut self.hw).and_then(|proof| release(&mut rx, &mut tx, &proof));
                 Err(error)
             }
         }
@@ -323,13 +321,9 @@ impl Configured {
 }
 
 /// Gives all buffers on queues back to their pools.
-pub(crate) fn release(rx: &mut [RxQueue], tx: &mut [TxQueue], proof: &Quiesced) {
-    for queue in rx {
-        queue.release(proof);
-    }
-    for queue in tx {
-        queue.release(proof);
-    }
+pub(crate) fn release(rx: &mut [RxQueue], tx: &mut [TxQueue], proof: &Quiesced) -> Result<(), DeviceError> {
+    rx.iter_mut().try_for_each(|queue| queue.release(proof))?;
+    tx.iter_mut().try_for_each(|queue| queue.release(proof))
 }
 
 /// Returns `bytes` of memory that the device can read and write.

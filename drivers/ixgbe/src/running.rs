@@ -237,19 +237,19 @@ impl Running {
         let _ = init::enable_receive(&mut self.hw, false);
         for queue in rx.iter_mut().filter(|queue| queue.is_running()) {
             if let Ok(proof) = queue.disable() {
-                queue.release(&proof);
+                queue.release(&proof)?;
             }
         }
         for queue in tx.iter_mut().filter(|queue| queue.is_running()) {
             queue.drain()?;
             if let Ok(proof) = queue.disable() {
-                queue.release(&proof);
+                queue.release(&proof)?;
             }
         }
         // A device that is gone has nothing left to count; the reset below says so.
         let _ = self.setup.stats.update(&mut self.hw);
         let proof = init::reset(&mut self.hw)?;
-        release(&mut rx, &mut tx, &proof);
+        release(&mut rx, &mut tx, &proof)?;
         Ok(())
     }
 

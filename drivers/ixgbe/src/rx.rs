@@ -120,7 +120,7 @@ impl RxQueue {
     pub fn stop(&mut self) -> Result<(), PortError> {
         if self.running {
             let proof = self.disable()?;
-            self.ring.release(&proof);
+            self.ring.release(&proof)?;
         }
         Ok(())
     }
@@ -143,9 +143,9 @@ impl RxQueue {
     }
 
     /// Gives everything back to the pool once the device has stopped.
-    pub(crate) fn release(&mut self, proof: &Quiesced) {
+    pub(crate) fn release(&mut self, proof: &Quiesced) -> Result<(), DeviceError> {
         self.running = false;
-        self.ring.release(proof);
+        self.ring.release(proof)
     }
 
     /// Arms the queue's interrupt once: the next packet fires it. Poll once more after arming, then wait.

@@ -142,7 +142,7 @@ impl TxQueue {
         if self.running {
             self.drain()?;
             let proof = self.disable()?;
-            self.ring.release(&proof);
+            self.ring.release(&proof)?;
         }
         Ok(())
     }
@@ -153,9 +153,9 @@ impl TxQueue {
     }
 
     /// Gives everything back to the pools once the device has stopped.
-    pub(crate) fn release(&mut self, proof: &Quiesced) {
+    pub(crate) fn release(&mut self, proof: &Quiesced) -> Result<(), DeviceError> {
         self.running = false;
-        self.ring.release(proof);
+        self.ring.release(proof)
     }
 }
 

@@ -26,6 +26,7 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use crate::addr::{Iova, IovaRange};
+use crate::device::{DeviceError, Lost};
 
 /// How a device's addresses come about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +196,18 @@ impl Fence {
 }
 
 /// The proof that a device, or the one queue a memory was given to, has stopped its DMA: ENABLE reads 0, a
-/// reset is done. [`poll`](crate::poll) makes one after it saw the register say so.
+/// reset is done. [`poll`](crate::poll) makes one after it saw the register say so. It speaks for that device only.
 #[derive(Debug)]
-pub struct Quiesced(pub(crate) ());
+pub struct Quiesced(pub(crate) Lost);
+
+impl Quiesced {
+    /// Returns whether the proof is of the device that `lost` is the latch of.
+    pub fn is_of(&self, lost: &Lost) -> bool {
+        self.0.is_same(lost)
+    }
+
+    /// Returns [`DeviceError::ForeignProof`] if it is of another.
+    pub fn check(&self, lost: &Lost) -> Result<(), DeviceError> {
+        if self.is_of(lost) { Ok(()) } else { Err(DeviceError::ForeignProof) }
+    }
+}

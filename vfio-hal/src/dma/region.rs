@@ -165,13 +165,13 @@ impl Region {
         BusAddr::new(self.iova, self.space.id())
     }
 
-    /// Unmaps the region and frees its memory under the proof that the device which knew it has stopped; a
-    /// device without an IOMMU needs that. Returns the bytes that had to be leaked all the same: all of them if
-    /// an unmap failed, or if several devices without an IOMMU knew the region, else 0.
-    pub fn release(self, proof: &Quiesced) -> u64 {
+    /// Unmaps the region and frees its memory under the proofs that the devices which knew it have stopped; each
+    /// device without an IOMMU needs one. Returns the bytes that had to be leaked all the same: all of them if
+    /// an unmap failed, or if there is no proof of a device without an IOMMU, else 0.
+    pub fn release(self, proofs: &[Quiesced]) -> u64 {
         let region = ManuallyDrop::new(self);
         let exposed = region.exposed.load(Ordering::Relaxed);
-        let leaked = region.space.unmap(region.iova, exposed, Some(proof));
+        let leaked = region.space.unmap(region.iova, exposed, proofs);
         // SAFETY: read once, out of a value that is never used or dropped again.
         drop(unsafe { core::ptr::read(&region.space) });
         leaked
@@ -179,9 +179,9 @@ impl Region {
 
     /// Does [`release`](Self::release) for a region that rings or pools shared. [`DmaError::InUse`] if one of
     /// them still has it; it stays mapped then, and theirs.
-    pub fn release_shared(region: Arc<Region>, proof: &Quiesced) -> Result<u64, DmaError> {
+    pub fn release_shared(region: Arc<Region>, proofs: &[Quiesced]) -> Result<u64, DmaError> {
         match Arc::try_unwrap(region) {
-            Ok(region) => Ok(region.release(proof)),
+            Ok(region) => Ok(region.release(proofs)),
             Err(shared) => Err(DmaError::InUse {
                 // One is the caller's own, which ends here.
                 users: u32::try_from(Arc::strong_count(&shared).saturating_sub(1)).unwrap_or(u32::MAX),
@@ -287,7 +287,7 @@ words! {
 impl Drop for Region {
     fn drop(&mut self) {
         // What had to be leaked is in the space's statistics.
-        self.space.unmap(self.iova, *self.exposed.get_mut(), None);
+        self.space.unmap(self.iova, *self.exposed.get_mut(), &[]);
     }
 }
 

@@ -184,8 +184,8 @@ impl IovaSpace {
 
     /// Takes the region at `iova` away from all devices and frees its memory if that is safe. Returns the bytes
     /// that had to be leaked.
-    pub(super) fn unmap(&self, iova: Iova, exposed: bool, proof: Option<&Quiesced>) -> u64 {
-        let (memory, leaked) = self.0.state.lock().unmap(iova, exposed, proof);
+    pub(super) fn unmap(&self, iova: Iova, exposed: bool, proofs: &[Quiesced]) -> u64 {
+        let (memory, leaked) = self.0.state.lock().unmap(iova, exposed, proofs);
         // As in `map`: not under the lock.
         drop(memory);
         leaked

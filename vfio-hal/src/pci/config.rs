@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::error::ConfigError;
 use super::header::{BarInfo, BarKind, Class, Command, Ids, Status};
-use crate::device::{Device, DeviceError};
+use crate::device::{Device, DeviceError, Lost};
 
 /// The configuration space of one device.
 ///
@@ -21,6 +21,11 @@ impl Config {
     /// Returns the configuration space of `device`.
     pub fn new(device: Arc<dyn Device>) -> Config {
         Config { device }
+    }
+
+    /// Returns the device's latch.
+    pub(super) fn lost(&self) -> &Lost {
+        self.device.lost()
     }
 
     /// Reads a byte.

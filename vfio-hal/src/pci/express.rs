@@ -140,6 +140,6 @@ impl Config {
         }
         // Memory decoding back on, bus mastering not: that is the driver's next step.
         self.write_u16(0x04, command.with_bus_master(false).bits())?;
-        Ok(Quiesced(()))
+        Ok(Quiesced(self.lost().clone()))
     }
 }

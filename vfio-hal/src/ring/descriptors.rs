@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::addr::{BusAddr, SpaceId};
+use crate::device::DeviceError;
 use crate::dma::pool::{Buf, Packet};
 use crate::dma::{DmaError, Region};
 
@@ -43,6 +44,9 @@ pub enum RingError {
     /// The memory could not be had.
     #[error(transparent)]
     Dma(#[from] DmaError),
+    /// The device is gone, or another one stopped.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// Bytes of one descriptor.

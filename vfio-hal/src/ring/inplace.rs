@@ -14,97 +14,21 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use super::coherence::Coherence;
-use super::descriptors::{Descriptors, RingError, WriteBack};
-use super::rx::count;
+use super::count;
+use super::descriptors::{Descriptors, RingError};
 use crate::addr::{BusAddr, Iova};
 use crate::bar::Doorbell;
 use crate::device::{DeviceError, Lost};
 use crate::dma::{Quiesced, Region};
 
-/// Descriptors that can be received and sent from the same place. The device reports how far it has sent by writing
-/// its head to memory, and never changes word 0.
-pub trait InPlaceFormat {
-    /// The bits of word 1 that a received whole packet has: done and end.
-    const RECEIVED: u64;
-    /// The bit of [`RECEIVED`](Self::RECEIVED) that says done.
-    const DONE: u64;
-    /// The mask of the length, in the lowest bits of word 1 both ways.
-    const LENGTH: u64;
-    /// What word 1 has besides the length to send a packet. With length 0 the device skips the descriptor.
-    const SEND: u64;
-    /// The bit of word 1 that asks the device to write its head back.
-    const REPORT: u64;
-}
+mod output;
+mod stats;
 
-/// What to do with a packet: bit n sends it on output n. No bit drops it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outputs(pub u32);
-
-impl Outputs {
-    /// No output.
-    pub const DROP: Outputs = Outputs(0);
-    /// The first output.
-    pub const FIRST: Outputs = Outputs(1);
-
-    /// Returns all of the first `count` outputs.
-    pub const fn all(count: u32) -> Outputs {
-        Outputs(if count >= 32 { u32::MAX } else { (1 << count) - 1 })
-    }
-}
-
-/// One transmit ring of a forwarder.
-pub struct Output {
-    /// Its descriptors; the first output shares the receive ring's and has none of its own.
-    ring: Option<Descriptors>,
-    tail: Doorbell,
-    head: WriteBack,
-}
-
-impl Output {
-    /// Describes the first output, which shares the receive ring's descriptors.
-    pub fn shared(tail: Doorbell, head: WriteBack) -> Output {
-        Output { ring: None, tail, head }
-    }
-
-    /// Describes a further output with its own descriptors, as many as the receive ring has.
-    pub fn own(ring: Descriptors, tail: Doorbell, head: WriteBack) -> Output {
-        Output { ring: Some(ring), tail, head }
-    }
-}
-
-/// What a forwarder counted. Written by its owner once per burst, readable by anyone.
-#[derive(Debug, Default)]
-pub struct InPlaceStats {
-    received: AtomicU64,
-    bytes: AtomicU64,
-    dropped: AtomicU64,
-    malformed: AtomicU64,
-}
-
-impl InPlaceStats {
-    /// Returns the packets shown to the closure.
-    pub fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
-    /// Returns their bytes, without the frame check sequence.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Returns the packets that the closure sent nowhere.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Returns descriptors with an impossible length, or parts of a packet longer than a buffer; sent nowhere.
-    pub fn malformed(&self) -> u64 {
-        self.malformed.load(Ordering::Relaxed)
-    }
-}
+pub use output::{InPlaceFormat, Output, Outputs};
+pub use stats::InPlaceStats;
 
 /// How many packets one [`InPlace::forward`] takes at most, and how often the device writes its head back.
 const BATCH: u32 = 32;
@@ -247,7 +171,7 @@ impl<F: InPlaceFormat> InPlace<F> {
     /// malformed ones included. A packet over which `decide` panics is dropped, and those before it are sent.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the device is gone.
+    /// [`DeviceError::Lost`] when the input's device is gone, or an output's that has packets to send.
     #[inline(always)]
     pub fn forward(&mut self, mut decide: impl FnMut(&mut [u8]) -> Outputs) -> Result<usize, DeviceError> {
         if self.lost.is_lost() || !self.running {
@@ -331,9 +255,14 @@ impl<F: InPlaceFormat> InPlace<F> {
         Iova(self.buffers.iova().0 + u64::from(index) * u64::from(self.stride))
     }
 
+    /// Returns the latch of every device, the input's first; a device may be there more than once.
+    fn devices(&self) -> impl Iterator<Item = &Lost> {
+        core::iter::once(&self.lost).chain(self.outputs.iter().map(Output::lost))
+    }
+
     #[cold]
     fn nothing(&self) -> Result<usize, DeviceError> {
-        self.lost.check().map(|()| 0)
+        self.devices().try_for_each(Lost::check).map(|()| 0)
     }
 
     /// Counts a descriptor that is not a whole packet in one buffer, and makes the outputs skip it. Returns the longest
@@ -407,6 +336,9 @@ impl<F: InPlaceFormat> InPlace<F> {
         if past >= RECYCLE || (past != 0 && out >= self.ring.size() - RECYCLE) {
             self.clean = (self.clean + past) & mask;
             self.tail.ring(self.clean.wrapping_sub(1) & mask);
+        } else if self.outputs.iter().any(|output| output.lost().is_lost()) {
+            // An output that is no more sends nothing: the next call says so.
+            self.running = false;
         }
     }
 
@@ -429,14 +361,18 @@ impl<F: InPlaceFormat> InPlace<F> {
     }
 
     /// Starts over at the first descriptor, for queues that are to be enabled again. What was not sent is lost.
-    pub fn restart(&mut self, _stopped: &Quiesced) -> Result<(), RingError> {
+    /// [`DeviceError::ForeignProof`] if a device of the forwarder is not among those that stopped.
+    pub fn restart(&mut self, stopped: &[Quiesced]) -> Result<(), RingError> {
+        if !self.devices().all(|lost| stopped.iter().any(|proof| proof.is_of(lost))) {
+            return Err(DeviceError::ForeignProof.into());
+        }
         self.running = false;
         (self.next, self.clean, self.longest) = (0, 0, self.room.into());
         self.write_all()
     }
 
-    /// Ends the forwarder and frees its buffers.
-    pub fn release(mut self, stopped: &Quiesced) -> Result<(), RingError> {
+    /// Ends the forwarder and frees its buffers, under the proofs that its devices have stopped.
+    pub fn release(mut self, stopped: &[Quiesced]) -> Result<(), RingError> {
         self.running = false;
         let buffers = self.buffers.clone();
         drop(self);

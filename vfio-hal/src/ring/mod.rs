@@ -18,7 +18,15 @@ mod rx;
 pub mod spsc;
 mod tx;
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 pub use descriptors::{Descriptors, RingError, RingMemory, WriteBack};
 pub use inplace::{InPlace, InPlaceFormat, InPlaceStats, Output, Outputs};
 pub use rx::{RxError, RxFormat, RxRing, RxStats};
 pub use tx::{TxError, TxFormat, TxPlan, TxRing, TxStats};
+
+/// Adds to a counter that only its owner writes: no locked instruction.
+#[inline]
+fn count(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}

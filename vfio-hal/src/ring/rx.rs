@@ -9,92 +9,24 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use super::coherence::Coherence;
+use super::count;
 use super::descriptors::{Descriptors, PLACE, RingError, WIDER};
 use crate::addr::{BusAddr, Iova};
 use crate::bar::Doorbell;
-use crate::device::Lost;
-use crate::dma::pool::{Buf, Burst, Cache, HEADROOM, Head, MAGAZINE, Packet, Pool, RxFlags, RxInfo, TxFlags};
+use crate::device::{DeviceError, Lost};
+use crate::dma::pool::{Buf, Burst, Cache, HEADROOM, Head, MAGAZINE, Packet, Pool, TxFlags};
 use crate::dma::{DmaError, Quiesced};
 
-/// How a device writes back a receive descriptor. The kit gives the device a descriptor as the buffer's address
-/// in word 0 and zero in word 1.
-pub trait RxFormat {
-    /// The bit of word 1 that says that the device is done with the descriptor.
-    const DONE: u64;
-    /// The bit of word 1 that says that the packet ends here.
-    const END: u64;
-    /// Bits of word 1 that ask for a call of [`rarity`](Self::rarity).
-    const RARE: u64 = 0;
+mod format;
+mod odd;
+mod stats;
 
-    /// Returns the bytes written to the buffer.
-    fn len(words: [u64; 2]) -> u32;
-
-    /// Returns what the device says of the packet; asked of its last descriptor.
-    fn info(words: [u64; 2]) -> RxInfo;
-
-    /// Corrects `info` where a [`RARE`](Self::RARE) bit is set, and returns the mark of a flow rule.
-    fn rarity(words: [u64; 2], info: &mut RxInfo) -> u32 {
-        let _ = (words, info);
-        0
-    }
-}
-
-/// Why a queue gives no packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RxError {
-    /// The device is gone.
-    #[error("the device is gone: it was removed, or the process that served it ended")]
-    Lost,
-    /// The queue is stopped.
-    #[error("the queue is stopped: start it first")]
-    Stopped,
-    /// The cache's pool is not the queue's. Its buffers may not even be mapped for the device.
-    #[error("the cache belongs to another pool than the queue: make it with the queue's pool")]
-    ForeignCache,
-}
-
-/// What a receive ring counted. Written by its owner once per burst, readable by anyone.
-#[derive(Debug, Default)]
-pub struct RxStats {
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    no_buffer: AtomicU64,
-    malformed: AtomicU64,
-}
-
-impl RxStats {
-    /// Returns the packets handed to the application.
-    pub fn packets(&self) -> u64 {
-        self.packets.load(Ordering::Relaxed)
-    }
-
-    /// Returns their bytes, without the frame check sequence.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Returns how many polls left packets on the ring because the pool was empty.
-    pub fn no_buffer(&self) -> u64 {
-        self.no_buffer.load(Ordering::Relaxed)
-    }
-
-    /// Returns packets thrown away because the device wrote an impossible length or never ended them.
-    pub fn malformed(&self) -> u64 {
-        self.malformed.load(Ordering::Relaxed)
-    }
-}
-
-/// Adds to a counter that only its owner writes: no locked instruction.
-#[inline]
-pub(super) fn count(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-}
-
-/// The longest chain of buffers taken for one packet: a 16 KiB frame in 1 KiB buffers fits twice.
-const MAX_SEGMENTS: u32 = 32;
+pub use format::{RxError, RxFormat};
+use odd::Partial;
+pub use stats::RxStats;
 
 /// A ring of buffers that the device fills. `F` is the descriptors' format.
 ///
@@ -148,14 +80,6 @@ impl Drop for Run<'_> {
             self.out.grow(taken);
         }
     }
-}
-
-/// A packet whose end has not been received yet.
-struct Partial {
-    first: Buf,
-    segments: u32,
-    /// It is malformed: throw it away when it ends.
-    bad: bool,
 }
 
 impl<F: RxFormat> RxRing<F> {
@@ -362,28 +286,6 @@ impl<F: RxFormat> RxRing<F> {
         run.taken / PLACE
     }
 
-    /// Takes the next descriptor, which is done, whatever it holds; returns the packet if that is whole with it. The
-    /// caller has reserved a packet in `cache`.
-    #[cold]
-    #[inline(never)]
-    fn take_odd(&mut self, cache: &mut Cache) -> Option<Buf> {
-        let index = self.next & self.ring.mask();
-        let words = self.ring.read(index);
-        let new = cache.alloc()?.into_raw();
-        let place = self.shadow.get_mut(index as usize)?;
-        let old = core::mem::replace(place, new);
-        self.renew(index, new);
-        self.next = (index + 1) & self.ring.mask();
-        // SAFETY: the ring owned the packet and its place is taken; the device says that it is done with it.
-        let mut buf = unsafe { Buf::from_raw(old) };
-        let packet = buf.packet_mut();
-        packet.head = self.head;
-        // The device speaks of a packet in its last descriptor only; what the other segments say is from before.
-        packet.rx = RxInfo::default();
-        packet.len = F::len(words);
-        self.join(buf, words)
-    }
-
     /// Writes descriptor `index` for the device to fill `packet`'s buffer.
     fn renew(&self, index: u32, packet: NonNull<Packet>) {
         let cell = self.ring.at(index);
@@ -409,68 +311,20 @@ impl<F: RxFormat> RxRing<F> {
         self.tail.ring(self.next.wrapping_sub(1) & self.ring.mask());
     }
 
-    /// Takes a descriptor that is not a plain packet: part of a longer one, out of range, or with rare news. Returns
-    /// the packet if it is whole.
-    fn join(&mut self, mut buf: Buf, words: [u64; 2]) -> Option<Buf> {
-        let end = words[1] & F::END != 0;
-        let mut bad = false;
-        let packet = buf.packet_mut();
-        if packet.len > self.room {
-            packet.len = 0;
-            bad = true;
-        }
-        let mut info = RxInfo::default();
-        let mut mark = 0;
-        if end {
-            info = F::info(words);
-            if words[1] & F::RARE != 0 {
-                mark = F::rarity(words, &mut info);
-            }
-        }
-        let mut whole = match self.partial.take() {
-            None => Partial { first: buf, segments: 1, bad },
-            Some(mut partial) => {
-                partial.bad |= bad;
-                if partial.segments == MAX_SEGMENTS {
-                    // What comes until its end is dropped segment by segment, so a device that never ends a packet
-                    // holds no more than this.
-                    partial.bad = true;
-                    drop(buf);
-                } else {
-                    partial.segments += 1;
-                    partial.first.chain(buf);
-                }
-                partial
-            }
-        };
-        if !end {
-            self.partial = Some(whole);
-            return None;
-        }
-        if whole.bad {
-            count(&self.stats.malformed, 1);
-            return None;
-        }
-        let packet = whole.first.packet_mut();
-        packet.rx = info;
-        if info.flags().contains(RxFlags::FLOW_MATCH) {
-            packet.mark = mark;
-        }
-        Some(whole.first)
-    }
-
     /// Fills a ring again that was [released](Self::release), before its queue is enabled.
     pub fn refill(&mut self) -> Result<(), RingError> {
         if self.shadow.is_empty() { self.fill() } else { Ok(()) }
     }
 
     /// Gives all buffers back to the pool. The ring receives nothing until [`refill`](Self::refill) and the
-    /// queue's next start.
-    pub fn release(&mut self, _stopped: &Quiesced) {
+    /// queue's next start. [`DeviceError::ForeignProof`] if another device is what stopped: nothing happens then.
+    pub fn release(&mut self, stopped: &Quiesced) -> Result<(), DeviceError> {
+        stopped.check(&self.lost)?;
         self.exposed = false;
         self.empty();
         // No address of what is somebody else's now, and no news of the past.
         self.ring.clear();
+        Ok(())
     }
 
     fn fill(&mut self) -> Result<(), RingError> {

@@ -285,7 +285,7 @@ fn it_starts_over_after_the_device_stopped() {
         nic.send(0, 40);
         nic.send(1, 20);
         assert_eq!((nic.ports[0].sent.len(), nic.ports[1].sent.len()), (40, 20));
-        forwarder.restart(&host.stopped()).unwrap();
+        forwarder.restart(&[host.stopped()]).unwrap();
         nic.reset();
         assert_eq!(forwarder.forward(|_| Outputs::FIRST), Ok(0), "not before it is started");
         assert_eq!(nic.tail.get(), 0);
@@ -301,7 +301,7 @@ fn its_memory_goes_back_once_the_device_stopped() {
     let (mut forwarder, nic) = forwarder(&mut host, 64, 1);
     forwarder.start();
     let mapped = memory.mappings();
-    forwarder.release(&host.stopped()).unwrap();
+    forwarder.release(&[host.stopped()]).unwrap();
     assert_eq!((memory.mappings(), host.space.stats().leaked_bytes), (mapped - 1, 0));
     drop(nic);
 }

@@ -91,7 +91,7 @@ fn a_restart_forgets_a_packet_that_had_not_ended() {
     forwarder.start();
     nic.write_back(&frame(1, 256), 256 | GOT);
     assert_eq!(forwarder.forward(|_| unreachable!()), Ok(1));
-    forwarder.restart(&host.stopped()).unwrap();
+    forwarder.restart(&[host.stopped()]).unwrap();
     nic.reset();
     forwarder.start();
     assert!(nic.receive(&frame(2, 60)));
@@ -200,7 +200,7 @@ fn whatever_a_device_writes_nothing_breaks() {
         (0..64).map(|at| nic.memory.load(Iova(nic.base.0 + at * 16)).unwrap()).collect();
     buffers.dedup();
     assert_eq!(buffers.len(), 64);
-    forwarder.restart(&host.stopped()).unwrap();
+    forwarder.restart(&[host.stopped()]).unwrap();
 }
 
 #[test]

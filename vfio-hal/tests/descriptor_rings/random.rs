@@ -145,7 +145,7 @@ proptest! {
         prop_assert!(received == accepted, "{} of {} received", received.len(), accepted.len());
         let total: usize = accepted.iter().map(Vec::len).sum();
         prop_assert_eq!((ring.stats().bytes(), ring.stats().malformed()), (total as u64, 0));
-        ring.release(&host.stopped());
+        ring.release(&host.stopped()).unwrap();
         prop_assert_eq!(pool.available() as usize + cache.len(), 114);
     }
 
@@ -212,7 +212,7 @@ proptest! {
             prop_assert!(tci.is_none() || sent.context == *tci);
         }
         prop_assert_eq!(ring.stats().packets(), expected.len() as u64);
-        ring.release(&host.stopped());
+        ring.release(&host.stopped()).unwrap();
         cache.flush();
         prop_assert_eq!((pool.available(), other.available()), (300, 60));
     }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use vfio_hal::DeviceError;
 use vfio_hal::dma::DmaError;
 use vfio_hal::dma::pool::{Burst, Pool, RxInfo};
 use vfio_hal::ring::{RingError, RxError, RxFormat, RxRing};
@@ -93,7 +94,7 @@ fn chains_stay_on_the_ring_while_the_pool_is_empty() {
     assert_eq!(ring.burst(&mut cache, &mut out), Ok(0));
     assert_eq!((ring.stats().no_buffer(), ring.pending(64)), (1, 2));
     // The packet is thrown away with the ring, not the buffers with the packet.
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     assert_eq!(out_of(&pool, cache.len()), 0);
 }
 
@@ -126,7 +127,7 @@ fn whatever_is_written_back_nothing_breaks_and_no_buffer_is_lost() {
             assert!((64..=64 + 32).contains(&out_of(&pool, cache.len())));
         }
     }
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     assert_eq!(out_of(&pool, cache.len()), 0);
 }
 
@@ -141,6 +142,25 @@ fn a_cache_of_another_pool_is_refused() {
     assert_eq!(ring.burst(&mut other.cache(), &mut out), Err(RxError::ForeignCache));
     assert!(out.is_empty());
     assert_eq!(ring.pending(1), 1);
+}
+
+#[test]
+fn the_proof_of_another_device_gives_no_buffer_back() {
+    let (mut host, stranger) = (Host::new(), Host::new());
+    let pool = host.pool(256);
+    let (mut rx, _nic) = host.rx(64, &pool);
+    let (mut tx, _nic) = host.tx(64, &pool);
+    rx.post_all();
+    tx.post_all();
+    let (mut cache, mut burst) = (pool.cache(), Burst::new(32));
+    burst.push(packet(&pool, 1, 60)).unwrap();
+    assert_eq!(tx.burst(&mut cache, &mut burst), Ok(1));
+    assert_eq!(rx.release(&stranger.stopped()), Err(DeviceError::ForeignProof));
+    assert_eq!(tx.release(&stranger.stopped()), Err(DeviceError::ForeignProof));
+    assert_eq!(out_of(&pool, cache.len()), 65);
+    rx.release(&host.stopped()).unwrap();
+    tx.release(&host.stopped()).unwrap();
+    assert_eq!(out_of(&pool, cache.len()), 0);
 }
 
 #[test]
@@ -164,7 +184,7 @@ fn before_it_is_posted_and_after_release_a_ring_is_stopped() {
     ring.post_all();
     assert!(nic.receive(&frame(1, 600)));
     assert!(nic.receive(&frame(2, 60)));
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     nic.reset();
     assert_eq!(out_of(&pool, cache.len()), 0);
     assert_eq!((ring.burst(&mut cache, &mut out), ring.pending(64)), (Err(RxError::Stopped), 0));
@@ -184,7 +204,7 @@ fn a_ring_without_buffers_cannot_be_given_to_the_device() {
     let (mut ring, mut nic) = host.rx(64, &pool);
     ring.post_all();
     assert!(nic.receive(&frame(1, 60)));
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     nic.tail.writes();
     // The buffers are somebody else's now.
     ring.expose();
@@ -239,7 +259,7 @@ fn dropped_before_the_device_had_it_or_after_it_stopped_it_leaks_nothing() {
     assert_eq!((pool.leaked(), pool.available()), (0, 64));
     let (mut ring, _nic) = host.rx(64, &pool);
     ring.expose();
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     drop(ring);
     assert_eq!((pool.leaked(), pool.available()), (0, 64));
 }
@@ -266,7 +286,7 @@ fn a_ring_that_cannot_be_refilled_takes_nothing() {
     let pool = host.pool(64);
     let (mut ring, _nic) = host.rx(64, &pool);
     ring.post_all();
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     let one = pool.alloc();
     let error = ring.refill().unwrap_err();
     assert_eq!(error, RingError::Dma(DmaError::PoolTooSmall { have: 63, need: 64 }));
@@ -336,7 +356,7 @@ fn a_format_that_panics_loses_no_buffer_and_doubles_none() {
         assert_eq!(addresses.len(), all, "a buffer has two owners");
         drop((cache, spare));
         out.clear();
-        ring.release(&host.stopped());
+        ring.release(&host.stopped()).unwrap();
         assert_eq!(out_of(&pool, 0), 0);
     }
 }

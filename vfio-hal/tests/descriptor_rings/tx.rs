@@ -189,7 +189,7 @@ fn a_ring_goes_round_for_many_laps_and_no_buffer_is_lost() {
     }
     nic.send_all();
     assert_eq!(data(&nic), lens.iter().enumerate().map(|(at, &len)| frame(at, len)).collect::<Vec<_>>());
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     assert_eq!(cache.len() as u32 + pool.available(), 512);
 }
 
@@ -202,7 +202,7 @@ fn a_stopped_ring_takes_nothing_and_gives_back_what_was_on_it() {
     let mut burst = burst_of(&pool, 0, 40, 60);
     assert_eq!(ring.burst(&mut cache, &mut burst), Ok(40));
     nic.send(10);
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     nic.reset();
     assert_eq!((pool.available(), ring.free()), (128, 63));
     let mut burst = burst_of(&pool, 0, 2, 60);
@@ -275,6 +275,6 @@ fn a_cache_of_another_pool_still_sends_and_loses_nothing() {
     assert_eq!(data(&nic), frames(sent, 60));
     ring.reap(&mut cache);
     assert_eq!((cache.len(), pool.available()), (0, 256 - (63 - ring.free())));
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     assert_eq!((pool.available(), other.available()), (256, 64));
 }

@@ -71,7 +71,7 @@ fn the_longest_packet_always_fits_beside_what_is_never_reported() {
         };
         let mut burst = one(chain(&pool, max as usize));
         assert_eq!(ring.burst(&mut cache, &mut burst), Ok(1), "after {unreported}");
-        ring.release(&host.stopped());
+        ring.release(&host.stopped()).unwrap();
     }
 }
 
@@ -128,7 +128,7 @@ fn whatever_a_device_writes_back_no_buffer_is_lost_or_doubled() {
         assert_eq!(out, 63 - ring.free() as usize);
     }
     assert!(ring.stats().packets() > 1000);
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     burst.clear();
     cache.flush();
     assert_eq!(pool.available(), 256);
@@ -210,7 +210,7 @@ fn a_format_that_panics_loses_no_buffer_and_doubles_none() {
         // It goes on with the rest.
         ring.burst(&mut cache, &mut burst).unwrap();
         ring.burst_shared(&mut cache, &mut shared).unwrap();
-        ring.release(&host.stopped());
+        ring.release(&host.stopped()).unwrap();
         drop((burst, shared, cache));
         assert_eq!(pool.available(), 128, "{at}");
     }

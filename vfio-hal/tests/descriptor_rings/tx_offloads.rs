@@ -93,7 +93,7 @@ fn a_context_is_written_once_as_long_as_it_stays_the_same() {
         .map(|(a, b)| (Some(a), b));
     assert_eq!(contexts, expected);
     // The device that was stopped forgot it.
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     nic.reset();
     ring.post_all();
     assert_eq!(ring.burst(&mut cache, &mut one(tagged(packet(&pool, 0, 60), 10))), Ok(1));
@@ -137,7 +137,7 @@ fn other_pools_of_the_same_space_are_as_good() {
     assert_eq!(nic.sent.len(), 40);
     assert!(nic.sent.iter().enumerate().all(|(number, sent)| sent.data == frame(number, 60)));
     assert_eq!(ring.reap(&mut cache), 32);
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     // Each to its own.
     assert_eq!((pool.available() + cache.len() as u32, other.available()), (64, 64));
 }
@@ -264,8 +264,8 @@ fn a_clone_goes_out_on_two_rings_and_comes_back_after_both() {
     assert_eq!(pool.available(), 256 - out, "the other ring has them too");
     assert_eq!(right.reap(&mut cache), 33);
     assert!(pool.available() > 256 - out);
-    left.release(&host.stopped());
-    right.release(&host.stopped());
+    left.release(&host.stopped()).unwrap();
+    right.release(&host.stopped()).unwrap();
     assert_eq!(pool.available() + cache.len() as u32, 256);
 }
 
@@ -308,6 +308,6 @@ fn a_full_ring_gives_clones_back() {
     nic.send_all();
     assert_eq!(ring.burst_shared(&mut cache, &mut burst), Ok(9));
     drop((burst, shared));
-    ring.release(&host.stopped());
+    ring.release(&host.stopped()).unwrap();
     assert_eq!(pool.available() + cache.len() as u32, 64);
 }

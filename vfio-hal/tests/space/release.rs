@@ -12,8 +12,8 @@ fn leaked(space: &IovaSpace) -> (u64, u64) {
 }
 
 /// A proof, which only a device that was seen to stop gives.
-fn proof() -> Quiesced {
-    poll::reset(&Fake::new()).unwrap()
+fn proof(of: &Fake) -> Quiesced {
+    poll::reset(of).unwrap()
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_proof_frees_without_a_fence() {
     let space = space_of(&[&one]);
     let (region, freed) = alloc(&space, 0x1000);
     region.bus(0).unwrap();
-    assert_eq!(region.release(&proof()), 0);
+    assert_eq!(region.release(&[proof(&one)]), 0);
     assert!(freed.yet());
     assert_eq!(leaked(&space), (0, 0));
 }
@@ -58,10 +58,24 @@ fn one_proof_does_not_speak_for_two_devices() {
     let (one, two) = (Fake::answering(Answer::Unfenced), Fake::answering(Answer::Unfenced));
     let space = space_of(&[&one, &two]);
     let (region, freed) = alloc(&space, 0x1000);
+    let (other, other_freed) = alloc(&space, 0x2000);
     region.bus(0).unwrap();
-    assert_eq!(region.release(&proof()), 0x1000);
+    other.bus(0).unwrap();
+    assert_eq!(region.release(&[proof(&two), proof(&two)]), 0x1000);
     assert!(!freed.yet());
+    assert_eq!(other.release(&[proof(&two), proof(&one)]), 0);
+    assert!(other_freed.yet());
     assert_eq!(leaked(&space), (1, 0x1000));
+}
+
+#[test]
+fn the_proof_of_another_device_frees_nothing() {
+    let (one, stranger) = (Fake::answering(Answer::Unfenced), Fake::new());
+    let space = space_of(&[&one]);
+    let (region, freed) = alloc(&space, 0x1000);
+    region.bus(0).unwrap();
+    assert_eq!(region.release(&[proof(&stranger)]), 0x1000);
+    assert!(!freed.yet());
 }
 
 #[test]
@@ -74,7 +88,7 @@ fn a_lost_device_leaks_what_it_had_known_or_not() {
     known.bus(0).unwrap();
     *two.answer.lock().unwrap() = Answer::Lost;
     drop((known, unknown));
-    assert_eq!(proven.release(&proof()), 0x4000);
+    assert_eq!(proven.release(&[proof(&one), proof(&two)]), 0x4000);
     assert!(!freed_known.yet() && !freed_unknown.yet() && !freed_proven.yet());
     assert_eq!(leaked(&space), (3, 0x7000));
     assert_eq!(space.stats().regions, 0);
@@ -135,10 +149,10 @@ fn a_shared_region_is_in_use_until_the_last_lets_go() {
     region.bus(0).unwrap();
     let region = Arc::new(region);
     let (ring, pool) = (region.clone(), region.clone());
-    assert_eq!(Region::release_shared(region, &proof()), Err(DmaError::InUse { users: 2 }));
+    assert_eq!(Region::release_shared(region, &[proof(&one)]), Err(DmaError::InUse { users: 2 }));
     assert_eq!(one.mapped().len(), 1, "it stays mapped");
     drop(ring);
-    assert_eq!(Region::release_shared(pool, &proof()), Ok(0));
+    assert_eq!(Region::release_shared(pool, &[proof(&one)]), Ok(0));
     assert!(freed.yet());
 }
 

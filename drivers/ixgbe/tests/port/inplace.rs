@@ -313,8 +313,9 @@ fn a_device_that_vanishes_ends_it() {
         assert_eq!(started.check(), Ok(()));
         yard.rigs[gone].model.kill();
         let taken = started.forwarder.forward(|_| Outputs::FIRST);
-        // The loss of the input is seen at once, that of an output when it is asked for.
+        // The loss of the input is seen at once, that of an output by the next call.
         assert_eq!(taken, if gone == 0 { Err(DeviceError::Lost) } else { Ok(0) });
+        assert_eq!(started.forwarder.forward(|_| Outputs::FIRST), Err(DeviceError::Lost));
         assert_eq!(started.check(), Err(DeviceError::Lost));
         let failed = started.stop().unwrap_err();
         assert_eq!(failed.error, PortError::Device(DeviceError::Lost));

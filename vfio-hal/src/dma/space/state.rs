@@ -308,26 +308,27 @@ impl State {
         &mut self,
         iova: Iova,
         exposed: bool,
-        proof: Option<&Quiesced>,
+        proofs: &[Quiesced],
     ) -> (Option<Box<dyn Memory>>, u64) {
         let Some(live) = self.live.remove(&iova.0) else { return (None, 0) };
         self.by_address.remove(&live.memory.ptr().as_ptr().addr());
-        let (mut failed, mut unfenced) = (live.held, 0);
+        // Each device that cannot be fenced off needs a proof of its own.
+        let (mut failed, mut reachable) = (live.held, false);
         for attached in &self.devices {
             match attached.device.dma().unmap(iova, live.len()) {
                 Ok(Unmapped::Fenced(_)) => {}
-                Ok(Unmapped::Unfenced) => unfenced += 1,
+                Ok(Unmapped::Unfenced) => {
+                    reachable |= !proofs.iter().any(|proof| proof.is_of(attached.device.lost()));
+                }
                 Err(_) => failed = true,
             }
         }
-        // One proof speaks for one device.
-        let stopped = proof.is_some() && unfenced <= 1;
-        let leaked = if failed || (unfenced > 0 && exposed && !stopped) {
+        let leaked = if failed || (reachable && exposed) {
             let len = live.len();
             self.leak(iova, live);
             (None, len)
         } else {
-            if exposed && proof.is_none() {
+            if exposed && proofs.is_empty() {
                 self.addresses.rest(iova);
             } else {
                 self.addresses.give_back(iova);
