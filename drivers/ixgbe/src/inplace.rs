@@ -186,8 +186,8 @@ fn link(
 }
 
 impl InPlaceStarted {
-    /// Returns [`DeviceError::Lost`] if any of the devices is gone. The forwarder itself looks at an output's only when that
-    /// does not send what it was given.
+    /// Returns [`DeviceError::Lost`] if any of the devices is gone. The forwarder itself looks at an output's only when
+    /// nothing is received, which comes to pass when an output takes no more.
     pub fn check(&self) -> Result<(), DeviceError> {
         self.ports.iter().try_for_each(Configured::check)
     }

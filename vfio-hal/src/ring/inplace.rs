@@ -171,7 +171,7 @@ impl<F: InPlaceFormat> InPlace<F> {
     /// malformed ones included. A packet over which `decide` panics is dropped, and those before it are sent.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`] when the input's device is gone, or an output's that has packets to send.
+    /// [`DeviceError::Lost`] when the input's device is gone, or an output's and nothing was received in the last call.
     #[inline(always)]
     pub fn forward(&mut self, mut decide: impl FnMut(&mut [u8]) -> Outputs) -> Result<usize, DeviceError> {
         if self.lost.is_lost() || !self.running {
@@ -226,6 +226,8 @@ impl<F: InPlaceFormat> InPlace<F> {
         core::mem::forget(batch);
         if taken != 0 {
             self.post(taken, bytes, dropped);
+        } else {
+            self.look();
         }
         if taken < limit || (self.next & (RECYCLE - 1)) < BATCH {
             self.recycle();
@@ -258,6 +260,14 @@ impl<F: InPlaceFormat> InPlace<F> {
     /// Returns the latch of every device, the input's first; a device may be there more than once.
     fn devices(&self) -> impl Iterator<Item = &Lost> {
         core::iter::once(&self.lost).chain(self.outputs.iter().map(Output::lost))
+    }
+
+    /// Nothing was received. An output that is no more lets the ring run dry: the next call says so.
+    #[cold]
+    #[inline(never)]
+    fn look(&mut self) {
+        let gone = self.devices().any(Lost::is_lost);
+        self.running &= !gone;
     }
 
     #[cold]
@@ -336,9 +346,6 @@ impl<F: InPlaceFormat> InPlace<F> {
         if past >= RECYCLE || (past != 0 && out >= self.ring.size() - RECYCLE) {
             self.clean = (self.clean + past) & mask;
             self.tail.ring(self.clean.wrapping_sub(1) & mask);
-        } else if self.outputs.iter().any(|output| output.lost().is_lost()) {
-            // An output that is no more sends nothing: the next call says so.
-            self.running = false;
         }
     }
 
