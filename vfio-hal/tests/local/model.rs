@@ -52,7 +52,7 @@ impl DeviceModel for Copier {
             msi_vectors: 2,
             intx: true,
             doorbells: vec![(0, GO), (0, SECOND_BELL)],
-            serial: None,
+            ..Spec::default()
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whether a [`Spec`] describes a PCI function that can exist.
 
-use crate::spec::{BarKind, BarSpec, Spec};
+use crate::spec::{BarKind, BarSpec, OneWay, Spec};
 
 /// What is wrong with a [`Spec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +53,50 @@ pub enum SpecError {
         /// The offset in bytes.
         offset: u64,
     },
+    /// A header that is not an endpoint's.
+    #[error("a header of type {header_type} is not emulated: only 0, an endpoint's, is")]
+    HeaderType {
+        /// The type.
+        header_type: u8,
+    },
+    /// A ROM size that no register can express.
+    #[error("an expansion ROM cannot have {size:#x} bytes: it must be a power of two from 2 KiB to 16 MiB")]
+    RomSize {
+        /// The size in bytes.
+        size: u64,
+    },
+    /// A one-way region that is not there, or is there twice.
+    #[error("region {index} cannot be one-way: it is no BAR of the function, or named twice")]
+    OneWay {
+        /// The BAR.
+        index: u8,
+    },
+    /// A capability's number that is reserved or that the spec's own fields make.
+    #[error(
+        "capability {id:#x} cannot be added: the number is reserved, or the spec's fields for vectors, type and serial make it"
+    )]
+    CapabilityId {
+        /// The number.
+        id: u16,
+    },
+    /// A capability that is not in its list's space, or overlaps another.
+    #[error(
+        "capability {id:#x} cannot be at {at:#x}: it must be a multiple of 4, end within its list's space, and be clear of the header and of other capabilities"
+    )]
+    CapabilityPlace {
+        /// The number.
+        id: u16,
+        /// Where it was to be.
+        at: u16,
+    },
+    /// No room for a capability.
+    #[error("there is no room for capability {id:#x} with {len} bytes")]
+    CapabilityRoom {
+        /// The number.
+        id: u16,
+        /// Bytes, number and link included.
+        len: usize,
+    },
     /// The list of doorbells is not in order.
     #[error(
         "the doorbells must be sorted by BAR and offset, each once; offset {offset:#x} of BAR {bar} is not"
@@ -83,6 +127,24 @@ impl Spec {
         self.bars.iter().find(|bar| bar.index == index)
     }
 
+    /// Returns in which way region `index` goes, if it is only one.
+    pub fn one_way(&self, index: u8) -> Option<OneWay> {
+        match index {
+            Spec::ROM => Some(OneWay::ReadOnly),
+            _ => self.one_way.iter().find(|(bar, _)| *bar == index).map(|(_, way)| *way),
+        }
+    }
+
+    /// Returns the bytes of region `index`: of a BAR, of the ROM or of the VGA addresses; 0 if it is not there.
+    pub fn region_bytes(&self, index: u8) -> u64 {
+        match index {
+            Spec::ROM => self.rom,
+            // VFIO's region ends where the VGA memory does.
+            Spec::VGA => u64::from(self.vga) * 0xc_0000,
+            _ => self.bar(index).map_or(0, |bar| bar.size),
+        }
+    }
+
     /// Returns where in its BAR the MSI-X pending bits start, in bytes: in the middle, as many functions have
     /// them, or right behind a table that is larger.
     pub fn pending_offset(&self) -> u64 {
@@ -93,7 +155,15 @@ impl Spec {
 
     /// Checks that the function can exist.
     pub fn check(&self) -> Result<(), SpecError> {
+        if self.header_type != 0 {
+            return Err(SpecError::HeaderType { header_type: self.header_type });
+        }
         self.check_bars()?;
+        self.check_one_way()?;
+        // PCI 3.0, 6.2.5.2: the address has bits 31:11.
+        if self.rom > 0 && !(self.rom.is_power_of_two() && (2 << 10..=16 << 20).contains(&self.rom)) {
+            return Err(SpecError::RomSize { size: self.rom });
+        }
         if self.msix_vectors > 2048 {
             return Err(SpecError::Vectors { kind: "MSI-X", vectors: self.msix_vectors });
         }
@@ -105,7 +175,18 @@ impl Spec {
         if self.msix_vectors > 0 && !self.bar(self.msix_bar).is_some_and(holds) {
             return Err(SpecError::MsixBar { index: self.msix_bar, need });
         }
-        self.check_doorbells()
+        self.check_doorbells()?;
+        crate::config::check_capabilities(self)
+    }
+
+    fn check_one_way(&self) -> Result<(), SpecError> {
+        for (number, &(index, _)) in self.one_way.iter().enumerate() {
+            let again = self.one_way[..number].iter().any(|&(other, _)| other == index);
+            if again || self.bar(index).is_none() {
+                return Err(SpecError::OneWay { index });
+            }
+        }
+        Ok(())
     }
 
     fn check_bars(&self) -> Result<(), SpecError> {

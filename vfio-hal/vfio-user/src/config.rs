@@ -1,7 +1,8 @@
 //! Configuration space of an emulated PCI Express function.
 //!
-//! - [`Config`] is the 4,096 bytes, made from a [`Spec`]: header, BARs that can be sized, capabilities. It
-//!   tells what the driver switched on: memory, bus mastering, interrupts, power.
+//! - [`Config`] is the bytes, 4,096 of PCI Express and 256 of conventional PCI, made from a [`Spec`]: header, BARs
+//!   that can be sized, capabilities. It tells what the driver switched on: memory, bus mastering, interrupts, power.
+//! - [`Part`] says who answers for a piece of it: this emulation, or the model.
 //! - [`Changed`] is what a write had as consequences for the rest of the device.
 //! - [`cap`] has the capabilities' numbers.
 //!
@@ -12,8 +13,10 @@ use crate::spec::{BarKind, Spec};
 
 mod layout;
 mod msi;
+mod places;
 
-use layout::Layout;
+use layout::{Layout, Owner};
+pub(crate) use places::check as check_capabilities;
 
 /// Capability numbers.
 pub mod cap {
@@ -29,7 +32,7 @@ pub mod cap {
     pub const SERIAL: u16 = 0x0003;
 }
 
-/// Bytes of configuration space.
+/// Bytes of configuration space, at most.
 pub const CONFIG_BYTES: u16 = 4096;
 
 const COMMAND: usize = 0x04;
@@ -49,7 +52,7 @@ const MSIX_ENABLED: u16 = 1 << 15;
 
 /// An access outside of configuration space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("configuration space has 4096 bytes, there are no {len} at offset {offset:#x}")]
+#[error("configuration space has no {len} bytes at offset {offset:#x}")]
 pub struct ConfigError {
     /// The first byte of the access.
     pub offset: u16,
@@ -74,6 +77,41 @@ pub struct Changed {
     pub intx: bool,
 }
 
+/// A piece of an access, and who answers for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The bytes of the access, from its start.
+    pub range: core::ops::Range<usize>,
+    /// The model answers; otherwise this emulation does.
+    pub model: bool,
+}
+
+/// Why a write to configuration space does not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Outside of it.
+    #[error("{0}")]
+    Range(#[from] ConfigError),
+    /// Neither header nor capability, and the model does not answer for it.
+    #[error("nothing answers for offset {offset:#x} of configuration space")]
+    Unclaimed {
+        /// The first byte that nobody answers for.
+        offset: u16,
+    },
+    /// In a capability that software only reads.
+    #[error("the capability at offset {offset:#x} of configuration space is read-only")]
+    ReadOnly {
+        /// The first byte of it.
+        offset: u16,
+    },
+    /// In what the function emulates, which a model cannot set past it.
+    #[error("offset {offset:#x} of configuration space is emulated: write it as software does")]
+    Emulated {
+        /// The first byte of it.
+        offset: u16,
+    },
+}
+
 /// Configuration space.
 #[derive(Clone)]
 pub struct Config {
@@ -85,7 +123,7 @@ impl Config {
     /// Builds configuration space as it is after power-on.
     pub fn new(spec: &Spec) -> Result<Config, SpecError> {
         spec.check()?;
-        let layout = Layout::new(spec);
+        let layout = Layout::new(spec)?;
         Ok(Config { bytes: layout.initial.clone(), layout })
     }
 
@@ -101,7 +139,8 @@ impl Config {
     /// Takes the bits over that software or the function can change.
     pub(crate) fn restore(&mut self, bytes: &[u8]) {
         for (at, &new) in bytes.iter().enumerate().take(self.bytes.len()) {
-            let changing = self.layout.writable[at] | self.layout.clear[at];
+            let own = self.layout.owners[at] == Owner::Function;
+            let changing = if own { self.layout.writable[at] | self.layout.clear[at] } else { 0xff };
             self.bytes[at] = (self.layout.initial[at] & !changing) | (new & changing);
         }
         self.restore_msi_pending(bytes);
@@ -114,14 +153,14 @@ impl Config {
 
     /// Reads any number of bytes, at any alignment.
     pub fn read(&self, offset: u16, data: &mut [u8]) -> Result<(), ConfigError> {
-        let bytes = self.bytes.get(range(offset, data.len())?).unwrap_or_default();
+        let bytes = self.bytes.get(self.range(offset, data.len())?).unwrap_or_default();
         data.copy_from_slice(bytes);
         Ok(())
     }
 
     /// Writes any number of bytes, at any alignment. Read-only bits keep their value.
     pub fn write(&mut self, offset: u16, data: &[u8]) -> Result<Changed, ConfigError> {
-        let range = range(offset, data.len())?;
+        let range = self.range(offset, data.len())?;
         let before = Watch::of(self);
         let reset = self.asks_for_reset(range.start, data);
         for (at, &new) in range.clone().zip(data) {
@@ -142,9 +181,69 @@ impl Config {
         })
     }
 
-    /// Returns where a capability starts.
+    /// Returns who answers for which pieces of an access, in order, if it can be done.
+    ///
+    /// # Errors
+    /// When a write reaches what cannot be written.
+    pub fn parts(&self, offset: u16, len: usize, write: bool) -> Result<Vec<Part>, WriteError> {
+        let range = self.range(offset, len)?;
+        let mut parts: Vec<Part> = Vec::new();
+        for at in range.clone() {
+            let model = match self.layout.owners[at] {
+                Owner::Nobody if write => return Err(WriteError::Unclaimed { offset: at as u16 }),
+                Owner::ReadOnly if write => return Err(WriteError::ReadOnly { offset: at as u16 }),
+                owner => owner == Owner::Model,
+            };
+            let here = at - range.start;
+            match parts.last_mut() {
+                Some(part) if part.model == model => part.range.end = here + 1,
+                _ => parts.push(Part { range: here..here + 1, model }),
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Sets bytes that the function does not emulate: those of the model's capabilities, and those that are neither header
+    /// nor capability.
+    ///
+    /// # Errors
+    /// When it reaches others. Nothing has changed then.
+    pub fn set(&mut self, offset: u16, data: &[u8]) -> Result<(), WriteError> {
+        let range = self.range(offset, data.len())?;
+        let mut all = range.clone();
+        if let Some(at) = all.find(|&at| self.layout.owners[at] == Owner::Function) {
+            return Err(WriteError::Emulated { offset: at as u16 });
+        }
+        self.bytes[range].copy_from_slice(data);
+        Ok(())
+    }
+
+    /// Returns the bytes of configuration space.
+    pub fn bytes(&self) -> u16 {
+        // No more than `CONFIG_BYTES`.
+        self.bytes.len() as u16
+    }
+
+    /// Returns where the first capability with this number starts.
     pub fn capability(&self, id: u8) -> Option<u16> {
-        self.layout.place(id).map(|at| at as u16)
+        self.layout.find(false, id.into(), None).map(|at| at as u16)
+    }
+
+    /// Returns where the next capability with this number starts, in the list's order, after the one at `after`.
+    /// `None` also if no capability starts at `after`.
+    pub fn capability_after(&self, id: u8, after: u16) -> Option<u16> {
+        self.layout.find(false, id.into(), Some(after.into())).map(|at| at as u16)
+    }
+
+    /// Returns where the first extended capability with this number starts.
+    pub fn extended_capability(&self, id: u16) -> Option<u16> {
+        self.layout.find(true, id, None).map(|at| at as u16)
+    }
+
+    /// Returns where the next extended capability with this number starts, as
+    /// [`capability_after`](Self::capability_after) does.
+    pub fn extended_capability_after(&self, id: u16, after: u16) -> Option<u16> {
+        self.layout.find(true, id, Some(after.into())).map(|at| at as u16)
     }
 
     /// Returns whether memory BARs answer: the memory enable bit is set and the function is powered.
@@ -155,6 +254,11 @@ impl Config {
     /// Returns whether I/O BARs answer: the I/O enable bit is set and the function is powered.
     pub fn io_enabled(&self) -> bool {
         self.u16(COMMAND) & COMMAND_IO != 0 && self.power_state() == 0
+    }
+
+    /// Returns whether the expansion ROM is switched on. Clients of VFIO read it without that.
+    pub fn rom_enabled(&self) -> bool {
+        self.memory_enabled() && self.u16(0x30) & 1 != 0
     }
 
     /// Returns whether the function may start transactions: DMA, and interrupts by message.
@@ -227,7 +331,8 @@ impl Config {
     /// Returns whether a write sets the bit that starts a function-level reset. It always reads 0.
     fn asks_for_reset(&self, start: usize, data: &[u8]) -> bool {
         let [_, high] = DEVICE_CONTROL_FLR.to_le_bytes();
-        let at = self.layout.pcie + PCIE_DEVICE_CONTROL + 1;
+        let Some(pcie) = self.layout.pcie else { return false };
+        let at = pcie + PCIE_DEVICE_CONTROL + 1;
         at.checked_sub(start).and_then(|at| data.get(at)).is_some_and(|byte| byte & high != 0)
     }
 
@@ -237,6 +342,14 @@ impl Config {
             && matches!(self.power_state(), 1 | 2)
         {
             self.bytes[at + PM_CONTROL] = (self.bytes[at + PM_CONTROL] & !0b11) | before;
+        }
+    }
+
+    fn range(&self, offset: u16, len: usize) -> Result<core::ops::Range<usize>, ConfigError> {
+        let start = usize::from(offset);
+        match start.checked_add(len) {
+            Some(end) if end <= self.bytes.len() => Ok(start..end),
+            _ => Err(ConfigError { offset, len }),
         }
     }
 
@@ -282,13 +395,5 @@ impl Watch {
             msi: config.msi_enabled(),
             intx: config.intx(),
         }
-    }
-}
-
-fn range(offset: u16, len: usize) -> Result<core::ops::Range<usize>, ConfigError> {
-    let start = usize::from(offset);
-    match start.checked_add(len) {
-        Some(end) if end <= usize::from(CONFIG_BYTES) => Ok(start..end),
-        _ => Err(ConfigError { offset, len }),
     }
 }

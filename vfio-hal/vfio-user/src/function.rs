@@ -6,7 +6,7 @@
 //!   caller may keep a `Function` under a lock and deliver after it let go.
 
 use crate::check::SpecError;
-use crate::config::{Changed, Config, ConfigError};
+use crate::config::{Changed, Config, ConfigError, WriteError};
 use crate::model::AccessError;
 use crate::msix::Msix;
 use crate::spec::Spec;
@@ -105,6 +105,11 @@ impl Function {
     /// Reads configuration space.
     pub fn config_read(&self, offset: u16, data: &mut [u8]) -> Result<(), ConfigError> {
         self.config.read(offset, data)
+    }
+
+    /// Sets bytes of configuration space that are the model's, see [`Config::set`].
+    pub fn config_set(&mut self, offset: u16, data: &[u8]) -> Result<(), WriteError> {
+        self.config.set(offset, data)
     }
 
     /// Writes configuration space, and adds what goes out because of it to `signals`.

@@ -13,6 +13,7 @@
 //! The crate knows nothing of `vfio-hal` and of drivers.
 #![deny(unsafe_code)]
 
+mod capability;
 mod check;
 pub mod config;
 mod function;
@@ -23,6 +24,7 @@ pub mod proto;
 pub mod server;
 mod spec;
 
+pub use capability::{CapabilityAccess, CapabilityId, CapabilitySpec};
 pub use check::SpecError;
 pub use config::Config;
 pub use function::{Function, Messages, RestoreError, Signal};
@@ -31,4 +33,4 @@ pub use model::{
     IrqBus, IrqKind, Migration, MigrationError, NotifyArea, ResetKind, SharedArea, Work,
 };
 pub use msix::Msix;
-pub use spec::{BarKind, BarSpec, Ids, Spec};
+pub use spec::{BarKind, BarSpec, ConfigCallback, Ids, OneWay, PciType, Spec};

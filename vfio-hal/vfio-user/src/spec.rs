@@ -1,4 +1,9 @@
 //! What a device looks like on PCI, before anything happens.
+//!
+//! Key type: [`Spec`], with [`BarSpec`] and [`CapabilitySpec`]. A model returns it once; [`Spec::check`] tells whether such
+//! a function can exist, and [`Function`](crate::Function) emulates it.
+
+use crate::capability::CapabilitySpec;
 
 /// Vendor, device, subsystem and class ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,13 +46,73 @@ pub struct BarSpec {
     pub kind: BarKind,
 }
 
-/// A PCI function.
+/// The generation of PCI, which decides how large configuration space is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PciType {
+    /// Conventional PCI: 256 bytes of configuration space.
+    Conventional,
+    /// PCI-X mode 1: 256 bytes.
+    PciX1,
+    /// PCI-X mode 2: 4,096 bytes, no PCI Express capability.
+    PciX2,
+    /// PCI Express: 4,096 bytes.
+    #[default]
+    Express,
+}
+
+impl PciType {
+    /// Returns the bytes of configuration space.
+    pub fn config_bytes(self) -> u16 {
+        match self {
+            PciType::Conventional | PciType::PciX1 => 256,
+            PciType::PciX2 | PciType::Express => 4096,
+        }
+    }
+}
+
+/// A region that goes one way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneWay {
+    /// It cannot be written.
+    ReadOnly,
+    /// It cannot be read.
+    WriteOnly,
+}
+
+/// Which accesses to configuration space the model handles itself
+/// ([`DeviceModel::config_read`](crate::DeviceModel::config_read),
+/// [`config_write`](crate::DeviceModel::config_write)), beside its capabilities of
+/// [`CapabilityAccess::Model`](crate::CapabilityAccess::Model).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConfigCallback {
+    /// None: what is neither header nor capability reads as it is, and refuses writes.
+    #[default]
+    Never,
+    /// Those to what is neither header nor capability.
+    Unclaimed,
+    /// All.
+    Always,
+}
+
+/// A PCI function. What is not named has the value of [`Spec::default`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spec {
     /// Ids and class.
     pub ids: Ids,
+    /// The generation of PCI.
+    pub pci_type: PciType,
+    /// The layout of the header; 0, an endpoint's, is the only one there is.
+    pub header_type: u8,
     /// Its BARs.
     pub bars: Vec<BarSpec>,
+    /// Bytes of the expansion ROM, a power of two from 2 KiB to 16 MiB, 0 for none. The model is asked for its contents
+    /// as for those of a BAR with the number [`Spec::ROM`].
+    pub rom: u64,
+    /// Whether it answers the legacy VGA addresses. The model is asked as for a BAR with the number [`Spec::VGA`], where
+    /// offsets are the addresses: A0000h to BFFFFh of memory, 3B0h to 3BBh and 3C0h to 3DFh of I/O.
+    pub vga: bool,
+    /// BARs that go one way only, by their numbers.
+    pub one_way: Vec<(u8, OneWay)>,
     /// MSI-X vectors, 0 for none; table and pending bits are in BAR `msix_bar`.
     pub msix_vectors: u16,
     /// The BAR that holds the MSI-X table at offset 0 and the pending bits behind it.
@@ -56,8 +121,23 @@ pub struct Spec {
     pub msi_vectors: u8,
     /// Whether there is an INTx pin (A).
     pub intx: bool,
+    /// Interrupts for uncorrectable errors; `None` for one.
+    pub error_irqs: Option<u8>,
+    /// Interrupts that ask for the device to be given back; `None` for one.
+    pub request_irqs: Option<u8>,
     /// 32-bit registers, as (BAR, offset), that are doorbells: a write only stores the value. Sorted.
     pub doorbells: Vec<(u8, u64)>,
     /// The device serial number (extended capability), if it has one.
     pub serial: Option<u64>,
+    /// Capabilities beside those that the fields above call for.
+    pub capabilities: Vec<CapabilitySpec>,
+    /// Which accesses to configuration space the model handles.
+    pub config_callback: ConfigCallback,
+}
+
+impl Spec {
+    /// The number under which a model is asked for its expansion ROM.
+    pub const ROM: u8 = 6;
+    /// The number under which a model is asked for the legacy VGA addresses.
+    pub const VGA: u8 = 8;
 }

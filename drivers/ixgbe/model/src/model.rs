@@ -6,7 +6,9 @@
 use pmd_ixgbe::regs::{CTRL, EICR, ESDP, GPIE, HLREG0, MLFC, RDT, TDT};
 use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
 use vfio_hal::regs::{Register, RegisterInfo};
-use vfio_user_kit::{AccessError, BarKind, BarSpec, Context, DeviceModel, Ids, ResetKind, Spec, Work};
+use vfio_user_kit::{
+    AccessError, BarKind, BarSpec, Context, DeviceModel, Ids, Migration, ResetKind, Spec, Work,
+};
 
 use crate::clock::Clock;
 use crate::config::{Config, Module, Overrun, Part};
@@ -25,6 +27,7 @@ use crate::semaphore::Semaphores;
 use crate::sfp::i2c::I2c;
 use crate::sfp::memory::ModuleMemory;
 use crate::shared::{Core, QUEUES};
+use crate::state::Moving;
 use crate::timer::TcpTimer;
 use crate::tx::{self, Tx};
 use crate::wire::Wire;
@@ -47,6 +50,7 @@ pub struct Model82599 {
     pub(crate) clock: Clock,
     pub(crate) timer: TcpTimer,
     pub(crate) resetting: Resetting,
+    pub(crate) moving: Moving,
 }
 
 impl Model82599 {
@@ -68,6 +72,7 @@ impl Model82599 {
             clock: Clock::default(),
             timer: TcpTimer::default(),
             resetting: Resetting::default(),
+            moving: Moving::default(),
             core: Core {
                 config,
                 regs: RegisterFile::new(),
@@ -75,6 +80,8 @@ impl Model82599 {
                 events: Events::default(),
                 speed_mbps: 0,
                 now: 0,
+                shift: 0,
+                arrived: false,
             },
         };
         model.power_on();
@@ -113,8 +120,7 @@ impl Model82599 {
 
     /// Brings time up to date: resets end, the link comes and goes.
     pub(crate) fn tick(&mut self, now: Nanos) {
-        // A clock that runs backwards stands still here.
-        self.core.now = self.core.now.max(now);
+        self.core.call_at(now);
         let now = self.core.now;
         self.finish_reset(now);
         if self.timer.expired(self.core.regs.get(), now) {
@@ -160,7 +166,7 @@ impl Model82599 {
     /// Frames to and from the link and the rings.
     fn traffic(&mut self, cx: &Context<'_>) -> bool {
         let Model82599 { core, flow, rx, tx, wire, phy, clock, .. } = self;
-        let now = core.now;
+        let (now, outside) = (core.now, core.outside());
         let loopback = core.regs.get::<HLREG0>().lpbk();
         let mut looped = std::mem::take(&mut wire.frame);
         let mut moved = rx.drain(core, cx.dma, cx.doorbells, BATCH);
@@ -189,7 +195,7 @@ impl Model82599 {
                     if core.config.overrun == Overrun::Wait && !rx.buffer.is_empty() {
                         break;
                     }
-                    if !wire.receive(&mut looped, now) {
+                    if !wire.receive(&mut looped, outside) {
                         break;
                     }
                     rx.receive(core, flow, clock, cx.dma, cx.doorbells, &mut looped);
@@ -206,7 +212,7 @@ impl Model82599 {
 
 /// Offers a frame to the wire and counts it if it went.
 fn to_wire(core: &mut Core, wire: &mut Wire, frame: &[u8]) -> Sent {
-    match wire.transmit(frame, core.now) {
+    match wire.transmit(frame, core.outside()) {
         Ok(Sent::Accepted) => {
             tx::mac::count(core, frame);
             Sent::Accepted
@@ -259,6 +265,7 @@ impl DeviceModel for Model82599 {
             intx: true,
             doorbells,
             serial: Some(self.core.config.serial()),
+            ..Spec::default()
         }
     }
 
@@ -297,6 +304,10 @@ impl DeviceModel for Model82599 {
     fn reset(&mut self, cx: &mut Context<'_>, kind: ResetKind) {
         self.tick(cx.now.as_nanos() as Nanos);
         self.function_reset(cx, kind);
+    }
+
+    fn migration(&mut self) -> Option<&mut dyn Migration> {
+        Some(self)
     }
 }
 

@@ -1,17 +1,28 @@
 //! Where everything is in configuration space, its value after power-on, and which bits can be written.
 
-use super::{CONFIG_BYTES, cap};
-use crate::spec::{BarKind, Spec};
+use super::cap;
+use super::places::{EXTENDED, HEADER, MSI, MSIX, PCIE, PM, Place, places};
+use crate::capability::{CapabilityAccess, CapabilityId};
+use crate::check::SpecError;
+use crate::spec::{BarKind, ConfigCallback, Spec};
 
-const BYTES: usize = CONFIG_BYTES as usize;
+/// The head of the list is a byte like every link, which is the second of its capability.
+const LIST: usize = 0x34;
 
-/// The places are those of the 82599 (datasheet 9.3), which leaves room for every capability at full size.
-const PM: usize = 0x40;
-const MSI: usize = 0x50;
-const MSIX: usize = 0x70;
-const PCIE: usize = 0xa0;
-/// Extended capabilities start here by definition.
-const EXTENDED: usize = 0x100;
+/// Who answers for a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// This emulation.
+    Function,
+    /// A capability of the model's that keeps what is written, like memory.
+    Stored,
+    /// Nobody: it reads as it is and cannot be written.
+    Nobody,
+    /// A capability that cannot be written.
+    ReadOnly,
+    /// The model.
+    Model,
+}
 
 #[derive(Clone)]
 pub(super) struct Layout {
@@ -20,54 +31,108 @@ pub(super) struct Layout {
     pub(super) writable: Box<[u8]>,
     /// Bits that a written 1 clears.
     pub(super) clear: Box<[u8]>,
+    pub(super) owners: Box<[Owner]>,
     pub(super) bars: [Option<BarKind>; 6],
     pub(super) pm: Option<usize>,
     pub(super) msi: Option<usize>,
     pub(super) msix: Option<usize>,
-    pub(super) pcie: usize,
-    /// Where the last capability was put, to be linked to the next.
-    last: usize,
+    pub(super) pcie: Option<usize>,
+    /// In the order of the lists.
+    places: Vec<Place>,
 }
 
 impl Layout {
     /// Lays a checked spec out.
-    pub(super) fn new(spec: &Spec) -> Layout {
-        let zero = || vec![0; BYTES].into_boxed_slice();
+    pub(super) fn new(spec: &Spec) -> Result<Layout, SpecError> {
+        let bytes = usize::from(spec.pci_type.config_bytes());
+        let zero = || vec![0; bytes].into_boxed_slice();
+        let rest = match spec.config_callback {
+            ConfigCallback::Never => Owner::Nobody,
+            ConfigCallback::Unclaimed | ConfigCallback::Always => Owner::Model,
+        };
         let mut layout = Layout {
             initial: zero(),
             writable: zero(),
             clear: zero(),
+            owners: vec![rest; bytes].into_boxed_slice(),
             bars: [None; 6],
             pm: None,
             msi: None,
             msix: None,
-            pcie: PCIE,
-            // The head of the list is a byte like every link.
-            last: 0x33,
+            pcie: None,
+            places: places(spec)?,
         };
+        layout.owners[..HEADER].fill(Owner::Function);
         layout.header(spec);
         layout.bars(spec);
-        layout.power_management();
-        if spec.msi_vectors > 0 {
-            layout.msi(spec.msi_vectors);
+        layout.link();
+        for place in layout.places.clone() {
+            match place.id {
+                CapabilityId::Standard(cap::PM) => layout.power_management(),
+                CapabilityId::Standard(cap::MSI) => layout.msi(spec.msi_vectors),
+                CapabilityId::Standard(cap::MSIX) => layout.msix(spec),
+                CapabilityId::Standard(cap::PCIE) => layout.pcie(),
+                _ => layout.given(spec, &place),
+            }
         }
-        if spec.msix_vectors > 0 {
-            layout.msix(spec);
+        if spec.config_callback == ConfigCallback::Always {
+            layout.owners.fill(Owner::Model);
         }
-        layout.pcie();
-        if let Some(serial) = spec.serial {
-            layout.serial(serial);
-        }
-        layout
+        Ok(layout)
     }
 
-    pub(super) fn place(&self, id: u8) -> Option<usize> {
-        match id {
-            cap::PM => self.pm,
-            cap::MSI => self.msi,
-            cap::MSIX => self.msix,
-            cap::PCIE => Some(self.pcie),
-            _ => None,
+    /// Returns where the first capability with this number is that comes after the one at `after`.
+    pub(super) fn find(&self, extended: bool, id: u16, after: Option<usize>) -> Option<usize> {
+        let list = || self.places.iter().filter(|place| place.id.is_extended() == extended);
+        let skip = match after {
+            None => 0,
+            Some(at) => list().position(|place| place.at == at)? + 1,
+        };
+        list().skip(skip).find(|place| place.id.number() == id).map(|place| place.at)
+    }
+
+    /// Writes numbers and links.
+    fn link(&mut self) {
+        let mut link = LIST;
+        for place in self.places.clone() {
+            self.owners[place.at..place.at + place.len].fill(Owner::Function);
+            if let CapabilityId::Standard(id) = place.id {
+                self.initial[link] = place.at as u8;
+                self.initial[place.at] = id;
+                link = place.at + 1;
+            }
+        }
+        let extended: Vec<Place> =
+            self.places.iter().copied().filter(|place| place.id.is_extended()).collect();
+        if extended.first().is_some_and(|first| first.at != EXTENDED) {
+            // The list starts here, so without one there is a capability without a number.
+            self.u32(EXTENDED, (extended[0].at as u32) << 20);
+            self.owners[EXTENDED..EXTENDED + 4].fill(Owner::Function);
+        }
+        for (number, place) in extended.iter().enumerate() {
+            if let CapabilityId::Extended { id, version } = place.id {
+                let next = extended.get(number + 1).map_or(0, |next| next.at as u32);
+                self.u32(place.at, next << 20 | u32::from(version) << 16 | u32::from(id));
+            }
+        }
+    }
+
+    /// A capability of the model's, or the serial number (PCIe 3.0, 7.12).
+    fn given(&mut self, spec: &Spec, place: &Place) {
+        let body = place.at + place.id.header();
+        let serial = spec.serial.unwrap_or(0).to_le_bytes();
+        let (data, access) = match place.given.and_then(|number| spec.capabilities.get(number)) {
+            Some(given) => (&given.data[..], given.access),
+            None => (&serial[..], CapabilityAccess::ReadOnly),
+        };
+        self.initial[body..body + data.len()].copy_from_slice(data);
+        match access {
+            CapabilityAccess::Writable => {
+                self.writable[body..body + data.len()].fill(0xff);
+                self.owners[body..body + data.len()].fill(Owner::Stored);
+            }
+            CapabilityAccess::ReadOnly => self.owners[body..place.at + place.len].fill(Owner::ReadOnly),
+            CapabilityAccess::Model => self.owners[body..place.at + place.len].fill(Owner::Model),
         }
     }
 
@@ -87,6 +152,7 @@ impl Layout {
         self.u16(0x2c, ids.subsystem_vendor);
         self.u16(0x2e, ids.subsystem);
         self.writable[0x3c] = 0xff;
+        self.initial[0x0e] = spec.header_type;
         self.initial[0x3d] = spec.intx.into();
     }
 
@@ -109,11 +175,18 @@ impl Layout {
             self.writable[0x04] |= enable;
             self.bars[usize::from(bar.index)] = Some(bar.kind);
         }
+        if spec.rom > 0 {
+            // PCI 3.0, 6.2.5.2: bit 0 switches the decoder on.
+            self.rw32(0x30, !(spec.rom - 1) as u32 | 1);
+            self.writable[0x04] |= 1 << 1;
+        }
+        if spec.vga {
+            self.writable[0x04] |= 1 << 1 | 1 << 0;
+        }
     }
 
     /// PCI PM 1.2, 3.2: version 3, D0 and D3hot, no wake-up.
     fn power_management(&mut self) {
-        self.link(PM, cap::PM);
         self.pm = Some(PM);
         self.u16(PM + 2, 3);
         // The function keeps its state from D3hot to D0 (No_Soft_Reset).
@@ -123,7 +196,6 @@ impl Layout {
 
     /// PCI 3.0, 6.8.1: 64-bit addresses, a mask for each vector.
     fn msi(&mut self, vectors: u8) {
-        self.link(MSI, cap::MSI);
         self.msi = Some(MSI);
         let capable = vectors.trailing_zeros() as u16;
         self.u16(MSI + 2, 1 << 8 | 1 << 7 | capable << 1);
@@ -136,7 +208,6 @@ impl Layout {
 
     /// PCI 3.0, 6.8.2.
     fn msix(&mut self, spec: &Spec) {
-        self.link(MSIX, cap::MSIX);
         self.msix = Some(MSIX);
         self.u16(MSIX + 2, spec.msix_vectors - 1);
         self.rw16(MSIX + 2, 1 << 15 | 1 << 14);
@@ -147,7 +218,7 @@ impl Layout {
 
     /// PCIe 3.0, 7.8: an endpoint that can be reset by function.
     fn pcie(&mut self) {
-        self.link(PCIE, cap::PCIE);
+        self.pcie = Some(PCIE);
         self.u16(PCIE + 2, 2);
         // FLR; role-based error reporting; payloads up to 512 bytes.
         self.u32(PCIE + 4, 1 << 28 | 1 << 15 | 0b010);
@@ -164,20 +235,6 @@ impl Layout {
         self.rw16(PCIE + 0x28, 0b1_1111);
         self.u32(PCIE + 0x2c, 0b011 << 1);
         self.u16(PCIE + 0x30, 2);
-    }
-
-    /// PCIe 3.0, 7.12.
-    fn serial(&mut self, serial: u64) {
-        self.u32(EXTENDED, 1 << 16 | u32::from(cap::SERIAL));
-        self.u32(EXTENDED + 4, serial as u32);
-        self.u32(EXTENDED + 8, (serial >> 32) as u32);
-    }
-
-    /// Appends a capability to the list.
-    fn link(&mut self, at: usize, id: u8) {
-        self.initial[self.last + 1] = at as u8;
-        self.initial[at] = id;
-        self.last = at;
     }
 
     fn u16(&mut self, at: usize, value: u16) {

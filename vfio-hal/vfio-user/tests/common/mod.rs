@@ -162,7 +162,7 @@ impl DeviceModel for Toy {
             msi_vectors: 4,
             intx: true,
             doorbells: vec![(0, reg::BELL)],
-            serial: None,
+            ..Spec::default()
         }
     }
 

@@ -1,10 +1,12 @@
 //! A PCI function's emulation, as software on the other side of the bus sees it.
 
+mod capabilities;
 mod header;
 mod interrupts;
 mod specs;
 mod writes;
 
+use vfio_user_kit::config::ConfigError;
 use vfio_user_kit::{BarKind, BarSpec, Config, Function, Ids, Spec};
 
 /// A function with something of everything.
@@ -30,6 +32,7 @@ pub(crate) fn spec() -> Spec {
         intx: true,
         doorbells: vec![(0, 0x1018), (0, 0x6018)],
         serial: Some(0x0011_22ff_ff33_4455),
+        ..Spec::default()
     }
 }
 
