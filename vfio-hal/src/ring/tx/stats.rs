@@ -27,7 +27,7 @@ impl TxStats {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Returns how many packets were refused with a [`TxError`].
+    /// Returns how many packets were refused with a [`TxError`](super::TxError).
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
