@@ -6,6 +6,8 @@
 //! - [`Capabilities`] and [`ExtendedCapabilities`] walk the two lists; [`PowerManagement`], [`Msi`], [`MsiX`],
 //!   [`Express`] are the entries a driver needs.
 //!
+//! - With `std`, `discovery` finds the machine's devices and gives them to drivers.
+//!
 //! Nothing in here trusts the device: a list that loops, a pointer out of bounds or an entry that ends beyond its
 //! space is a [`ConfigError`], every walk is bounded, and no byte of configuration space can cause a panic.
 //!
@@ -30,6 +32,8 @@
 
 mod capability;
 mod config;
+#[cfg(feature = "std")]
+pub mod discovery;
 mod error;
 mod express;
 mod header;
