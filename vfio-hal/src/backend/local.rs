@@ -10,13 +10,15 @@
 //! model's [`Spec`] names as doorbells are atomics instead: writing one neither locks nor waits. The model never
 //! gets a reference to memory that the driver may write; it copies.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use spin::MutexGuard;
-use vfio_user_kit::{Context, DeviceModel, Function, ResetKind, Signal, Spec, SpecError, Work};
+use vfio_user_kit::config::{ConfigError, Part, WriteError};
+use vfio_user_kit::{ConfigBus, Context, DeviceModel, Function, ResetKind, Signal, Spec, SpecError, Work};
 
 use crate::addr::{Iova, IovaRange};
 use crate::bar::Bar;
@@ -113,6 +115,8 @@ struct Core<M> {
     refused: AtomicU64,
     /// Interrupts by message are switched on: without, the model's calls end here.
     armed: AtomicBool,
+    /// A write of the model's to its configuration space asked for a reset.
+    reset_due: AtomicBool,
     /// A call of the model did not return, so it is not called again.
     broken: AtomicBool,
     waker: Waker,
@@ -141,6 +145,7 @@ impl<M: DeviceModel + 'static> LocalDevice<M> {
             clock: options.clock,
             refused: AtomicU64::new(0),
             armed: AtomicBool::new(false),
+            reset_due: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             waker: Waker::new(),
             spec,
@@ -181,16 +186,17 @@ impl<M: DeviceModel> Core<M> {
     /// Calls the model, with the mappings held as they are for the time of the call.
     fn call<R>(&self, model: &mut M, call: impl FnOnce(&mut M, &mut Context<'_>) -> R) -> R {
         let bus = self.mapper.bus();
-        let mut context = Context {
-            dma: &bus,
-            irq: self,
-            doorbells: &self.bells,
-            now: self.clock.now().saturating_sub(self.start),
-        };
+        let mut context =
+            Context { dma: &bus, irq: self, doorbells: &self.bells, config: self, now: self.now() };
         let alarm = Alarm { broken: &self.broken, lost: &self.lost };
         let result = call(model, &mut context);
         core::mem::forget(alarm);
         result
+    }
+
+    /// Returns the time that the model is told.
+    fn now(&self) -> Duration {
+        self.clock.now().saturating_sub(self.start)
     }
 
     /// Calls the model on behalf of the driver. A model that panics, now or before, is a lost device.
@@ -206,11 +212,51 @@ impl<M: DeviceModel> Core<M> {
     }
 
     fn step(&self) -> Work {
-        let mut model = self.model.lock_last();
-        if self.lost.is_lost() || self.is_broken() {
-            return Work::Idle;
+        let work = {
+            let mut model = self.model.lock_last();
+            if self.lost.is_lost() || self.is_broken() {
+                return Work::Idle;
+            }
+            self.call(&mut model, |model, context| model.step(context))
+        };
+        // A driver has no part in this, so a device that is lost by it shows by its latch.
+        let _ = self.follow_reset();
+        work
+    }
+
+    /// Returns how long the model can be left alone, at most `limit`.
+    fn pause(&self, limit: Duration) -> Duration {
+        let model = self.model.lock();
+        if self.is_broken() {
+            return limit;
         }
-        self.call(&mut model, |model, context| model.step(context))
+        model.next_deadline().map_or(limit, |at| at.saturating_sub(self.now()).min(limit))
+    }
+
+    /// Resets the device if the model's own write to configuration space asked for it.
+    fn follow_reset(&self) -> Result<(), DeviceError> {
+        if self.reset_due.swap(false, Ordering::Relaxed) { self.reset() } else { Ok(()) }
+    }
+
+    /// Accesses configuration space piece by piece, each by who answers for it.
+    fn config_parts(
+        &self,
+        offset: u16,
+        len: usize,
+        write: bool,
+        mut access: impl FnMut(u16, Range<usize>, bool) -> Result<(), DeviceError>,
+    ) -> Result<(), DeviceError> {
+        self.lost.check()?;
+        let parts = match self.function().config().parts(offset, len, write) {
+            Ok(parts) => parts,
+            Err(WriteError::Range(_)) => return Err(config_range(offset, len)),
+            // A bus drops a write that nothing takes.
+            Err(_) => return Ok(()),
+        };
+        for Part { range, model } in parts {
+            access(offset + range.start as u16, range, model)?;
+        }
+        self.follow_reset()
     }
 
     fn is_broken(&self) -> bool {
@@ -273,23 +319,36 @@ impl<M: DeviceModel + 'static> Device for LocalDevice<M> {
     }
 
     fn config_read(&self, offset: u16, data: &mut [u8]) -> Result<(), DeviceError> {
-        self.core.lost.check()?;
-        let result = self.core.function().config_read(offset, data);
-        result.map_err(|_| config_range(offset, data.len()))
+        let core = &self.core;
+        core.config_parts(offset, data.len(), false, |at, range, by_model| {
+            let part = &mut data[range];
+            let outside = config_range(at, part.len());
+            if by_model {
+                return core.guarded(|model, cx| model.config_read(cx, at, part))?.map_err(|_| outside);
+            }
+            core.function().config_read(at, part).map_err(|_| outside)
+        })
     }
 
     fn config_write(&self, offset: u16, data: &[u8]) -> Result<(), DeviceError> {
-        self.core.lost.check()?;
-        let result = self.core.change(|function, signals| function.config_write(offset, data, signals));
-        let changed = result.map_err(|_| config_range(offset, data.len()))?;
-        if changed.access {
-            // When bus mastering is off, no transaction is under way any more.
-            self.core.mapper.settle();
-        }
-        if changed.reset {
-            self.core.reset()?;
-        }
-        Ok(())
+        let core = &self.core;
+        core.config_parts(offset, data.len(), true, |at, range, by_model| {
+            let part = &data[range];
+            let outside = config_range(at, part.len());
+            if by_model {
+                return core.guarded(|model, cx| model.config_write(cx, at, part))?.map_err(|_| outside);
+            }
+            let changed = core.change(|function, signals| function.config_write(at, part, signals));
+            let changed = changed.map_err(|_| outside)?;
+            if changed.access {
+                // When bus mastering is off, no transaction is under way any more.
+                core.mapper.settle();
+            }
+            if changed.reset {
+                core.reset()?;
+            }
+            Ok(())
+        })
     }
 
     fn reset(&self) -> Result<(), DeviceError> {
@@ -300,6 +359,24 @@ impl<M: DeviceModel + 'static> Device for LocalDevice<M> {
 impl<M> core::fmt::Debug for LocalDevice<M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("LocalDevice").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<M: DeviceModel> ConfigBus for Core<M> {
+    fn read(&self, offset: u16, data: &mut [u8]) -> Result<(), ConfigError> {
+        self.function().config_read(offset, data)
+    }
+
+    fn set(&self, offset: u16, data: &[u8]) -> Result<(), WriteError> {
+        self.function().config_set(offset, data)
+    }
+
+    fn write(&self, offset: u16, data: &[u8]) -> Result<(), WriteError> {
+        let changed = self.change(|function, signals| function.config_write(offset, data, signals))?;
+        if changed.reset {
+            self.reset_due.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 

@@ -29,8 +29,9 @@ pub use check::SpecError;
 pub use config::Config;
 pub use function::{Function, Messages, RestoreError, Signal};
 pub use model::{
-    AccessError, Context, DeviceModel, DmaBus, DmaFault, DmaRange, Doorbells, FeatureError, FeatureRequest,
-    IrqBus, IrqKind, Migration, MigrationError, NotifyArea, ResetKind, SharedArea, Work,
+    AccessError, ConfigBus, Context, DeviceModel, DmaBus, DmaFault, DmaRange, Doorbells, FeatureError,
+    FeatureRequest, IrqBus, IrqKind, Migration, MigrationError, NoConfig, NotifyArea, ResetKind, SharedArea,
+    Work,
 };
 pub use msix::Msix;
 pub use spec::{BarKind, BarSpec, ConfigCallback, Ids, OneWay, PciType, Spec};

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::config::{ConfigError, WriteError};
 use crate::spec::Spec;
 
 /// A device, played by a program.
@@ -33,6 +34,36 @@ pub trait DeviceModel: Send {
 
     /// Does a bounded amount of what is pending: fetch descriptors, move packets, fire interrupts.
     fn step(&mut self, cx: &mut Context<'_>) -> Work;
+
+    /// Returns when the model wants its next step although nothing happens from outside, on the clock of
+    /// [`Context::now`]: whoever lets it work sleeps no longer than that. `None` if it has no timer running.
+    fn next_deadline(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Reads from configuration space what the spec leaves to the model, by a capability of
+    /// [`CapabilityAccess::Model`](crate::CapabilityAccess::Model) or by its
+    /// [`ConfigCallback`](crate::ConfigCallback). Without an implementation it is memory.
+    ///
+    /// # Errors
+    /// [`AccessError`], which the client gets as an errno.
+    fn config_read(&mut self, cx: &mut Context<'_>, offset: u16, data: &mut [u8]) -> Result<(), AccessError> {
+        let range = |_| AccessError::OutOfRange { bar: Spec::CONFIG, offset: offset.into() };
+        cx.config.read(offset, data).map_err(range)
+    }
+
+    /// Writes to configuration space what the spec leaves to the model. Without an implementation it is memory, and
+    /// what is emulated stays so.
+    ///
+    /// # Errors
+    /// [`AccessError`], which the client gets as an errno.
+    fn config_write(&mut self, cx: &mut Context<'_>, offset: u16, data: &[u8]) -> Result<(), AccessError> {
+        let range = |_| AccessError::OutOfRange { bar: Spec::CONFIG, offset: offset.into() };
+        match cx.config.set(offset, data) {
+            Err(WriteError::Emulated { .. }) => cx.config.write(offset, data).map_err(range),
+            other => other.map_err(range),
+        }
+    }
 
     /// Puts the device back into its power-on state. No DMA may follow from before.
     fn reset(&mut self, cx: &mut Context<'_>, kind: ResetKind);
@@ -348,6 +379,47 @@ pub trait Doorbells {
     fn store(&self, index: usize, value: u32);
 }
 
+/// The function's configuration space, from the model's side.
+pub trait ConfigBus {
+    /// Reads any number of bytes as software would, but without asking the model.
+    ///
+    /// # Errors
+    /// When they are not all inside.
+    fn read(&self, offset: u16, data: &mut [u8]) -> Result<(), ConfigError>;
+
+    /// Sets bytes that are the model's, whatever software may write: those of its own capabilities, and those that
+    /// are neither header nor capability.
+    ///
+    /// # Errors
+    /// When it reaches bytes that are emulated. Nothing has changed then.
+    fn set(&self, offset: u16, data: &[u8]) -> Result<(), WriteError>;
+
+    /// Writes as software does, with all consequences: bits that are read-only stay, interrupts go out, and a reset that
+    /// it asks for follows when the model's call is over.
+    ///
+    /// # Errors
+    /// When they are not all inside.
+    fn write(&self, offset: u16, data: &[u8]) -> Result<(), WriteError>;
+}
+
+/// Configuration space that is not there, for a bench that plays a model without one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoConfig;
+
+impl ConfigBus for NoConfig {
+    fn read(&self, offset: u16, data: &mut [u8]) -> Result<(), ConfigError> {
+        Err(ConfigError { offset, len: data.len() })
+    }
+
+    fn set(&self, offset: u16, data: &[u8]) -> Result<(), WriteError> {
+        Err(ConfigError { offset, len: data.len() }.into())
+    }
+
+    fn write(&self, offset: u16, data: &[u8]) -> Result<(), WriteError> {
+        self.set(offset, data)
+    }
+}
+
 /// What surrounds a model during a call.
 pub struct Context<'a> {
     /// Memory.
@@ -356,6 +428,8 @@ pub struct Context<'a> {
     pub irq: &'a dyn IrqBus,
     /// Doorbell registers.
     pub doorbells: &'a dyn Doorbells,
+    /// Its own configuration space.
+    pub config: &'a dyn ConfigBus,
     /// The time since the device was switched on, real or virtual.
     pub now: Duration,
 }

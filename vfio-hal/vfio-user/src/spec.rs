@@ -138,6 +138,8 @@ pub struct Spec {
 impl Spec {
     /// The number under which a model is asked for its expansion ROM.
     pub const ROM: u8 = 6;
+    /// The number of configuration space among the regions.
+    pub const CONFIG: u8 = 7;
     /// The number under which a model is asked for the legacy VGA addresses.
     pub const VGA: u8 = 8;
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pmd_ixgbe_model::{Config, Model82599, Overrun};
 use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
-use vfio_user_kit::{Context, DeviceModel, DmaBus, DmaFault, Doorbells, IrqBus};
+use vfio_user_kit::{Context, DeviceModel, DmaBus, DmaFault, Doorbells, IrqBus, NoConfig};
 
 const RING: u32 = 512;
 const BASE: u64 = 1 << 32;
@@ -110,7 +110,7 @@ fn main() {
     let memory = Memory(RefCell::new(vec![0; 0x1_0000 + RING as usize * 2048]));
     let bells = Bells((0..model.spec().doorbells.len()).map(|_| Cell::new(0)).collect());
     let mut now = Duration::from_secs(1);
-    let context = |now| Context { dma: &memory, irq: &NoInterrupts, doorbells: &bells, now };
+    let context = |now| Context { dma: &memory, irq: &NoInterrupts, doorbells: &bells, config: &NoConfig, now };
     for _ in 0..50 {
         now += Duration::from_millis(1);
         model.step(&mut context(now));

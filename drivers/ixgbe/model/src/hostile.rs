@@ -208,7 +208,8 @@ impl DeviceModel for Hostile {
             self.scribble(cx.dma);
         }
         let bus = LyingBus { bus: cx.dma, random: RefCell::new(&mut self.random), state: &self.state };
-        let mut lying = Context { dma: &bus, irq: cx.irq, doorbells: cx.doorbells, now: cx.now };
+        let mut lying =
+            Context { dma: &bus, irq: cx.irq, doorbells: cx.doorbells, config: cx.config, now: cx.now };
         self.model.step(&mut lying)
     }
 

@@ -78,7 +78,8 @@ impl<M: DeviceModel + 'static> Stepper<M> {
 
 /// What a model's thread does while there is no work: first it spins, then it yields, then it sleeps.
 ///
-/// A register write wakes it. Packets from outside and time do not, so a sleep is the delay they may meet.
+/// A register write wakes it, and so does the model's next timer, if it tells ([`DeviceModel::next_deadline`]). Packets
+/// from outside do not, so a sleep is the delay they may meet.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
     /// Idle steps with nothing but a processor pause in between.
@@ -148,7 +149,7 @@ fn work<M: DeviceModel>(core: &Core<M>, idle: Idle, stop: &AtomicBool) {
         } else if idled - idle.spins <= idle.yields || idle.sleep.is_zero() {
             thread::yield_now();
         } else {
-            core.waker.sleep(idle.sleep);
+            core.waker.sleep(core.pause(idle.sleep));
         }
     }
 }

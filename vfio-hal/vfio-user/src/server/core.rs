@@ -4,7 +4,7 @@
 //! back into it, so its parts are cells. It implements the three buses of a [`Context`].
 
 use std::cell::{Cell, RefCell};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bus::Recent;
 use super::dirty::DirtyLog;
@@ -12,8 +12,9 @@ use super::dma::{Bounds, Table};
 use super::irq::Vectors;
 use super::peer::Peer;
 use crate::check::SpecError;
+use crate::config::{ConfigError, WriteError};
 use crate::function::{Function, Signal};
-use crate::model::{Context, Doorbells};
+use crate::model::{ConfigBus, Context, Doorbells};
 use crate::spec::{BarKind, Spec};
 
 /// The server without its model.
@@ -33,6 +34,8 @@ pub(super) struct Core {
     pub(super) logging: Cell<bool>,
     pub(super) dirty_log: RefCell<Option<DirtyLog>>,
     pub(super) peer: RefCell<Option<Peer>>,
+    /// A write of the model's to its configuration space asked for a reset.
+    pub(super) reset_due: Cell<bool>,
     start: Instant,
 }
 
@@ -65,6 +68,7 @@ impl Core {
             logging: Cell::new(false),
             dirty_log: RefCell::default(),
             peer: RefCell::default(),
+            reset_due: Cell::new(false),
             start: Instant::now(),
             spec,
         };
@@ -75,7 +79,12 @@ impl Core {
 
     /// Returns what a model is given with a call.
     pub(super) fn context(&self) -> Context<'_> {
-        Context { dma: self, irq: self, doorbells: &self.bells, now: self.start.elapsed() }
+        Context { dma: self, irq: self, doorbells: &self.bells, config: self, now: self.now() }
+    }
+
+    /// Returns the time that the model is told.
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
     }
 
     /// Changes the function, takes over what it switched on, and delivers what it sends.
@@ -116,5 +125,23 @@ impl Core {
         self.logging.set(false);
         *self.dirty_log.borrow_mut() = None;
         *self.peer.borrow_mut() = None;
+    }
+}
+
+impl ConfigBus for Core {
+    fn read(&self, offset: u16, data: &mut [u8]) -> Result<(), ConfigError> {
+        self.function.borrow().config_read(offset, data)
+    }
+
+    fn set(&self, offset: u16, data: &[u8]) -> Result<(), WriteError> {
+        self.function.borrow_mut().config_set(offset, data)
+    }
+
+    fn write(&self, offset: u16, data: &[u8]) -> Result<(), WriteError> {
+        let changed = self.change(|function, signals| function.config_write(offset, data, signals))?;
+        if changed.reset {
+            self.reset_due.set(true);
+        }
+        Ok(())
     }
 }

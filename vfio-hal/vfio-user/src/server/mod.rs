@@ -352,12 +352,19 @@ impl<M: DeviceModel> Server<M> {
 
     /// Lets the model do one step. A device that stands still is idle.
     pub fn step(&mut self) -> Work {
-        if !self.running || !self.migration.state().works() {
+        if !self.works() {
             return Work::Idle;
         }
         self.poll_notifications();
         let Server { model, core, .. } = self;
-        model.step(&mut core.context())
+        let work = model.step(&mut core.context());
+        self.follow_reset();
+        work
+    }
+
+    /// Returns whether the device works, and does not stand still for a client to come or to migrate it.
+    fn works(&self) -> bool {
+        self.running && self.migration.state().works()
     }
 
     /// Serves one client after the other until `stop` is set: handles commands, lets the model work, and idles as
@@ -390,9 +397,18 @@ impl<M: DeviceModel> Server<M> {
         } else if self.idled - idle.spins <= idle.yields {
             std::thread::yield_now();
         } else {
-            self.wait(idle.sleep);
+            self.wait(self.pause(idle.sleep));
         }
         Ok(())
+    }
+
+    /// Returns how long to sleep, at most `limit`: until the model's next timer, exactly.
+    pub fn pause(&self, limit: Duration) -> Duration {
+        if !self.works() {
+            return limit;
+        }
+        let deadline = self.model.next_deadline();
+        deadline.map_or(limit, |at| at.saturating_sub(self.core.now()).min(limit))
     }
 
     /// Waits until the client, or one that knocks, has something to say, but at most `limit`.

@@ -6,7 +6,8 @@
 use rustix::io::Errno;
 
 use super::Server;
-use crate::model::{AccessError, DeviceModel, ResetKind};
+use crate::config::{Part, WriteError};
+use crate::model::{AccessError, ConfigBus, DeviceModel, ResetKind};
 use crate::proto::wire::REGION_CONFIG;
 
 impl<M: DeviceModel> Server<M> {
@@ -20,9 +21,14 @@ impl<M: DeviceModel> Server<M> {
     /// Fills `data` from a region. The caller checked the range.
     pub(super) fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Errno> {
         self.running = true;
+        let result = self.read_region(region, offset, data);
+        self.follow_reset();
+        result
+    }
+
+    fn read_region(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Errno> {
         if region == REGION_CONFIG {
-            let function = self.core.function.borrow();
-            return function.config_read(offset as u16, data).map_err(|_| Errno::INVAL);
+            return self.config_read(offset as u16, data);
         }
         let bar = region as u8;
         let kind = self.core.spec.bar(bar).ok_or(Errno::INVAL)?.kind;
@@ -59,6 +65,12 @@ impl<M: DeviceModel> Server<M> {
     /// Writes `data` to a region. The caller checked the range.
     pub(super) fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Errno> {
         self.running = true;
+        let result = self.write_region(region, offset, data);
+        self.follow_reset();
+        result
+    }
+
+    fn write_region(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Errno> {
         if region == REGION_CONFIG {
             return self.config_write(offset as u16, data);
         }
@@ -94,13 +106,50 @@ impl<M: DeviceModel> Server<M> {
         model.bar_write(&mut core.context(), bar, at, part)
     }
 
-    fn config_write(&mut self, offset: u16, data: &[u8]) -> Result<(), Errno> {
-        let result = self.core.change(|function, signals| function.config_write(offset, data, signals));
-        let changed = result.map_err(|_| Errno::INVAL)?;
-        if changed.reset {
-            self.reset(ResetKind::Function);
+    fn config_read(&mut self, offset: u16, data: &mut [u8]) -> Result<(), Errno> {
+        for Part { range, model: by_model } in self.config_parts(offset, data.len(), false)? {
+            let (at, part) = (offset + range.start as u16, &mut data[range]);
+            let Server { model, core, .. } = self;
+            if by_model {
+                model.config_read(&mut core.context(), at, part).map_err(|_| Errno::INVAL)?;
+            } else {
+                core.function.borrow().config_read(at, part).map_err(|_| Errno::INVAL)?;
+            }
         }
         Ok(())
+    }
+
+    /// Who answers is settled for all of the write before the first byte of it is done.
+    fn config_write(&mut self, offset: u16, data: &[u8]) -> Result<(), Errno> {
+        let mut result = Ok(());
+        for Part { range, model: by_model } in self.config_parts(offset, data.len(), true)? {
+            let (at, part) = (offset + range.start as u16, &data[range]);
+            let Server { model, core, .. } = self;
+            if by_model {
+                result = model.config_write(&mut core.context(), at, part).map_err(|_| Errno::INVAL);
+            } else {
+                result = ConfigBus::write(core, at, part).map_err(|_| Errno::INVAL);
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+        result
+    }
+
+    fn config_parts(&self, offset: u16, len: usize, write: bool) -> Result<Vec<Part>, Errno> {
+        let function = self.core.function.borrow();
+        function.config().parts(offset, len, write).map_err(|error| match error {
+            WriteError::ReadOnly { .. } => Errno::PERM,
+            _ => Errno::INVAL,
+        })
+    }
+
+    /// Resets the device if configuration space was told to.
+    pub(super) fn follow_reset(&mut self) {
+        if self.core.reset_due.take() {
+            self.reset(ResetKind::Function);
+        }
     }
 
     /// A bus answers a read that no register takes with all ones, and drops a write.

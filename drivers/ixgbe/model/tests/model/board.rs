@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pmd_ixgbe_model::{Config, Model82599};
 use pmd_links::{Link, PairEnd, pair};
-use vfio_user_kit::{Context, DeviceModel, DmaBus, DmaFault, Doorbells, IrqBus, Work};
+use vfio_user_kit::{Context, DeviceModel, DmaBus, DmaFault, Doorbells, IrqBus, NoConfig, Work};
 
 /// Where memory begins on the bus: nowhere near 0.
 pub(crate) const MEMORY: u64 = 0x12_3456_0000;
@@ -178,13 +178,13 @@ impl Board {
     }
 
     fn context<T>(&mut self, f: impl FnOnce(&mut Model82599, &mut Context<'_>) -> T) -> T {
-        let mut cx = Context { dma: &self.memory, irq: &self.irqs, doorbells: &self.bells, now: self.now };
+        let mut cx = Context { dma: &self.memory, irq: &self.irqs, doorbells: &self.bells, config: &NoConfig, now: self.now };
         f(&mut self.model, &mut cx)
     }
 
     /// Gives another device the board's surroundings.
     pub(crate) fn with<D, T>(&mut self, device: &mut D, f: impl FnOnce(&mut D, &mut Context<'_>) -> T) -> T {
-        f(device, &mut Context { dma: &self.memory, irq: &self.irqs, doorbells: &self.bells, now: self.now })
+        f(device, &mut Context { dma: &self.memory, irq: &self.irqs, doorbells: &self.bells, config: &NoConfig, now: self.now })
     }
 
     /// Reads a register.
