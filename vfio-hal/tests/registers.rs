@@ -37,6 +37,8 @@ registers! {
     pub HEADWB @ 0x48 + 0x20 * [4] BUS<u32x2, align 16> { enable: 0, coherent: 1 }
     /// An address in one access.
     pub MAILBOX @ 0x38 BUS<u64>;
+    /// An address in units of 64 bytes.
+    pub LINES @ 0x1f0 BUS<u64, align 64, shift 6>;
     /// A 32-bit register cannot hold every address.
     pub NARROW @ 0x30 BUS<u32>;
     /// Queue control, in two places and partly in a third.
@@ -95,7 +97,7 @@ fn metadata_says_what_was_declared() {
     assert_eq!((mode.name, mode.msb, mode.lsb, mode.mask(), mode.get(0x50)), ("mode", 6, 4, 0x70, 5));
     let names: Vec<_> = Regs::REGISTERS.iter().map(|info| info.name).collect();
     assert_eq!(names[..3], ["CTRL", "STATUS", "COMMAND"]);
-    assert_eq!(names.len(), 15);
+    assert_eq!(names.len(), 16);
 }
 
 #[test]
@@ -254,6 +256,9 @@ fn only_memory_of_the_bound_space_becomes_a_bus_address() {
     assert_eq!(regs.at::<BASE>(3).unwrap().read().bits(), iova);
     regs.write_bus::<MAILBOX>(0, ours.bus(8).unwrap()).unwrap();
     assert_eq!(regs.at::<MAILBOX>(0).unwrap().read().bits(), ours.iova().0 + 8);
+    regs.write_bus::<LINES>(0, ours.bus(128).unwrap()).unwrap();
+    assert_eq!(regs.at::<LINES>(0).unwrap().read().bits(), iova >> 6);
+    assert!(regs.write_bus::<LINES>(0, ours.bus(32).unwrap()).is_err(), "not whole units");
 }
 
 #[test]

@@ -244,11 +244,12 @@ impl<R: Register> At<'_, R> {
             return Err(DeviceError::ForeignSpace);
         }
         let (iova, align) = (address.iova(), const { R::INFO.align });
-        if !iova.0.is_multiple_of(align) || iova.0 > max(const { R::INFO.bits }) {
+        let number = iova.0 >> const { R::INFO.shift };
+        if !iova.0.is_multiple_of(align) || number > max(const { R::INFO.bits }) {
             return Err(DeviceError::BusAlign { register: R::NAME, iova, align });
         }
         // Only declared flags: they lie below the alignment, so the address stays what it is.
-        self.set(iova.0 | flags.to_raw() & const { super::info::flag_mask(&R::INFO) });
+        self.set(number | flags.to_raw() & const { super::info::flag_mask(&R::INFO) });
         Ok(())
     }
 

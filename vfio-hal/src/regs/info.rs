@@ -63,6 +63,8 @@ pub struct RegisterInfo {
     pub fields: &'static [FieldInfo],
     /// For [`BUS`](super::BUS) registers what an address must be a multiple of, in bytes; otherwise 1.
     pub align: u64,
+    /// For [`BUS`](super::BUS) registers how far down an address is moved: the register counts in units of 2^shift bytes.
+    pub shift: u8,
 }
 
 /// Equally spaced entries of a register array.
@@ -221,11 +223,16 @@ pub const fn fields_fit(info: &RegisterInfo) -> bool {
     true
 }
 
-/// Returns whether the flags beside a bus address lie in the bits that its alignment keeps 0.
+/// Returns whether the flags beside a bus address lie in the bits that its alignment keeps 0, and no bit of an address is
+/// lost where the register counts in larger units.
 #[doc(hidden)]
 pub const fn flags_beside_address(info: &RegisterInfo) -> bool {
     let bus = matches!(info.access, AccessKind::BusAddress);
-    info.align.is_power_of_two() && (!bus || flag_mask(info) < info.align)
+    let unit = match 1u64.checked_shl(info.shift as u32) {
+        Some(unit) => unit,
+        None => return false,
+    };
+    info.align.is_power_of_two() && unit <= info.align && (!bus || flag_mask(info) < info.align / unit)
 }
 
 /// Returns the bits that the fields of a register cover.
@@ -249,6 +256,7 @@ pub const fn concat<const N: usize>(chapters: &[&[RegisterInfo]]) -> [RegisterIn
         aliases: &[],
         fields: &[],
         align: 1,
+        shift: 0,
     };
     let mut all = [NONE; N];
     let (mut chapter, mut next) = (0, 0);

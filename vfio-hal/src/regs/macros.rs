@@ -7,7 +7,7 @@
 ///     pub block NAME[span in bytes];
 ///
 ///     /// What it is (the datasheet's section).
-///     pub REGISTER @ offset ACCESS<width, align bytes> { field: bit, field: msb:lsb }
+///     pub REGISTER @ offset ACCESS<width, align bytes, shift bits> { field: bit, field: msb:lsb }
 ///     pub REGISTER @ offset + stride * [count], offset + stride * [count] = alias + stride * [count] ACCESS;
 /// }
 /// ```
@@ -19,7 +19,7 @@
 ///   [`BUS`](crate::regs::BUS).
 /// - `width` is `u8`, `u16`, `u32` (the default), `u64`, or `u32x2` for a pair of 32-bit registers that hold 64
 ///   bits, the low half first. `align` is for `BUS`: what an address must be a multiple of. Fields of a `BUS`
-///   register are flags in the bits below.
+///   register are flags in the bits below. `shift` is for `BUS` registers that count in units of 2^shift bytes.
 /// - A field of one bit is a `bool`, a wider one is an unsigned number of the register's width. Each field `f`
 ///   gets `f()`, and `with_f(value)` which cuts a number to the field's width; both are
 ///   [`bitfield`](https://docs.rs/bitfield)'s.
@@ -78,20 +78,20 @@ macro_rules! registers {
         $(#[$attr:meta])*
         pub $name:ident @ $($at:literal $(+ $stride:literal * [$count:literal])?),+
         $(= $($alias:literal + $alias_stride:literal * [$alias_count:literal]),+)?
-        $access:ident $(<$bits:ident $(, align $align:literal)?>)?
+        $access:ident $(<$bits:ident $(, align $align:literal $(, shift $shift:literal)?)?>)?
         $({ $($(#[$field_attr:meta])* $field:ident: $msb:literal $(: $lsb:literal)?),* $(,)? })? $(;)?
     )*) => {$(
         $crate::registers! { @one
             [$(#[$attr])* pub struct $name] [$map]
             [$([$at $(, $stride, $count)?])+] [$($([$alias, $alias_stride, $alias_count])+)?]
-            [$access] [$($bits)?] [$($($align)?)?] [$($([$(#[$field_attr])*] $field [$msb $($lsb)?])*)?]
+            [$access] [$($bits)?] [$($($align $($shift)?)?)?] [$($([$(#[$field_attr])*] $field [$msb $($lsb)?])*)?]
         }
     )*};
 
     (@one
         [$(#[$attr:meta])* $vis:vis struct $name:ident] [$map:path]
         [$([$at:literal $(, $stride:literal, $count:literal)?])+] [$([$($alias:literal),+])*]
-        [$access:ident] $bits:tt [$($align:literal)?]
+        [$access:ident] $bits:tt [$($align:literal $($shift:literal)?)?]
         [$([$($field_attr:tt)*] $field:ident $place:tt)*]
     ) => {
         $(#[$attr])*
@@ -112,6 +112,7 @@ macro_rules! registers {
                 aliases: &[$($crate::registers!(@span $($alias),+)),*],
                 fields: &[$($crate::registers!(@field $field $place)),*],
                 align: $crate::registers!(@align $($align)?),
+                shift: $crate::registers!(@shift $($($shift)?)?),
             };
 
             #[inline]
@@ -137,7 +138,7 @@ macro_rules! registers {
             );
             assert!(
                 $crate::regs::__private::flags_beside_address(&INFO),
-                concat!("the alignment of ", stringify!($name), " is no power of two, or a flag lies above it")
+                concat!("the alignment of ", stringify!($name), " is no power of two, or below its unit, or a flag lies above it")
             );
         };
 
@@ -170,7 +171,7 @@ macro_rules! registers {
         $(#[$attr:meta])*
         pub $name:ident @ $($at:literal $(+ $stride:literal * [$count:literal])?),+
         $(= $($alias:literal + $alias_stride:literal * [$alias_count:literal]),+)?
-        $access:ident $(<$bits:ident $(, align $align:literal)?>)?
+        $access:ident $(<$bits:ident $(, align $align:literal $(, shift $shift:literal)?)?>)?
         $({ $($fields:tt)* })? $(;)?
     )*) => {
         $($item)*: &[$crate::regs::RegisterInfo] = &[$(<$name as $crate::regs::Register>::INFO),*];
@@ -234,6 +235,8 @@ macro_rules! registers {
     (@shape $($count:literal)+) => { $crate::regs::Array };
     (@align) => { 1 };
     (@align $align:literal) => { $align };
+    (@shift) => { 0 };
+    (@shift $shift:literal) => { $shift };
     (@bits []) => { $crate::regs::Bits::u32 };
     (@bits [$bits:ident]) => { $crate::regs::Bits::$bits };
     (@raw []) => { u32 };

@@ -1,0 +1,8 @@
+//! The FPGA management engine.
+
+pub mod error;
+pub mod header;
+pub mod perf;
+pub mod power;
+pub mod pr;
+pub mod thermal;
