@@ -110,7 +110,8 @@ fn main() {
     let memory = Memory(RefCell::new(vec![0; 0x1_0000 + RING as usize * 2048]));
     let bells = Bells((0..model.spec().doorbells.len()).map(|_| Cell::new(0)).collect());
     let mut now = Duration::from_secs(1);
-    let context = |now| Context { dma: &memory, irq: &NoInterrupts, doorbells: &bells, config: &NoConfig, now };
+    let context =
+        |now| Context { dma: &memory, irq: &NoInterrupts, doorbells: &bells, config: &NoConfig, now };
     for _ in 0..50 {
         now += Duration::from_millis(1);
         model.step(&mut context(now));

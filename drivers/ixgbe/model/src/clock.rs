@@ -12,6 +12,7 @@ use pmd_links::Nanos;
 
 use crate::packet::{L4, Parsed};
 use crate::shared::Core;
+use crate::state::{StateError, check, state};
 
 /// PTP over Ethernet.
 const ETHERTYPE: u16 = 0x88F7;
@@ -37,7 +38,14 @@ pub(crate) struct Clock {
     latched: u32,
 }
 
+state!(Clock { base, since, latched });
+
 impl Clock {
+    /// Checks what came from outside.
+    pub(crate) fn sound(&self, now: Nanos) -> Result<(), StateError> {
+        check(self.since <= now, "a clock that was set in the future")
+    }
+
     /// SYSTIM now.
     fn now(&self, core: &Core) -> u64 {
         let step = core.regs.get::<TIMINCA>();

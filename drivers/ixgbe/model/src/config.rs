@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use crate::state::{state, state_enum};
+
 /// The variant of the controller, by its device id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Part {
@@ -127,6 +129,23 @@ pub struct Config {
     /// How long things take.
     pub timing: Timing,
 }
+
+state_enum!(Module { Sr = 0, Lr = 1, DirectAttach = 2, ForeignSr = 3, Absent = 4 });
+state!(Timing {
+    reset,
+    auto_read,
+    dma_init,
+    eeprom_read,
+    mdio,
+    queue_enable,
+    negotiation,
+    link_up,
+    flow_director,
+});
+state!(Config { mac, part, module, serial, udp_zero_checksum_erratum, ram_noise, timing } without {
+    overrun: Overrun::default(),
+    short_frames: ShortFrames::default(),
+});
 
 impl Config {
     /// Returns an 82599ES with an SR module and the given permanent MAC address.

@@ -4,6 +4,8 @@
 
 use vfio_user_kit::DmaFault;
 
+use crate::state::{State, StateError, Writer, check, state};
+
 /// Counters from power-on. Registers that clear on read do not touch them, and neither does a reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -86,7 +88,40 @@ pub(crate) struct Events {
     pub(crate) last: LastFault,
 }
 
+state!(Counters {
+    rx_frames,
+    rx_delivered,
+    rx_disabled,
+    rx_filtered,
+    rx_bad_length,
+    rx_mac_control,
+    rx_missed,
+    rx_no_descriptor,
+    rx_bad_setup,
+    rx_filter_drop,
+    rx_flushed,
+    tx_frames,
+    tx_packets,
+    tx_malformed,
+    tx_link_error,
+    tx_busy,
+    dma_faults,
+    unknown_reads,
+    unknown_writes,
+    accesses_in_reset,
+    resets,
+});
+// What the last fault was is told where it happened.
+state!(Events { counters } without { last: LastFault::None });
+
 impl Events {
+    /// Checks what came from outside: counts that can go on counting.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        let mut bytes = Writer::default();
+        self.counters.save(&mut bytes);
+        check(bytes.all_below(1 << 62), "a counter that no device reaches")
+    }
+
     pub(crate) fn dma_fault(&mut self, fault: DmaFault) {
         self.counters.dma_faults += 1;
         self.last = LastFault::Dma(fault);

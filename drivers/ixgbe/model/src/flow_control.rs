@@ -11,6 +11,7 @@ use pmd_ixgbe::regs::{
 use pmd_links::Nanos;
 
 use crate::shared::Core;
+use crate::state::state;
 
 /// The group address of PAUSE frames.
 const GROUP: [u8; 6] = [0x01, 0x80, 0xC2, 0x00, 0x00, 0x01];
@@ -57,6 +58,9 @@ pub(crate) struct FlowControl {
     /// A frame to send before anything else.
     outgoing: Option<Pause>,
 }
+
+state!(Pause { quanta });
+state!(FlowControl { paused_until, refresh_at, outgoing });
 
 impl FlowControl {
     /// A PAUSE frame came.

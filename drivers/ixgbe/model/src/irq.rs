@@ -13,6 +13,7 @@ use vfio_hal::regs::Register;
 use vfio_user_kit::IrqBus;
 
 use crate::regs::RegisterFile;
+use crate::state::{StateError, check, state};
 
 /// EICR 29:16: the causes that share the second entry of IVAR_MISC.
 const MISC: u32 = 0x3FFF_0000;
@@ -43,7 +44,25 @@ pub(crate) struct Interrupts {
     pub(crate) fired: Box<[u64; 64]>,
 }
 
+state!(Interrupts {
+    queues,
+    other,
+    queue_mask,
+    other_mask,
+    queues_new,
+    other_new,
+    quiet_until,
+    pin,
+    routes,
+    fired,
+});
+
 impl Interrupts {
+    /// Checks what came from outside: counts that can go on counting.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        check(self.fired.iter().all(|count| *count < 1 << 62), "more interrupts than a device fires")
+    }
+
     pub(crate) fn new() -> Interrupts {
         Interrupts {
             queues: 0,

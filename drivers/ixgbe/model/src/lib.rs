@@ -9,6 +9,7 @@
 //! - `reset`, `nvm`, `semaphore`, `mdio`, `sfp`, `link`: what a driver needs until the link is up.
 //! - `rx`, `tx`: the data path, each in the order a packet goes. `flow_control`: PAUSE, between the two.
 //! - `irq`: causes and vectors. `clock`: IEEE 1588. `timer`: the TCP timer.
+//! - `state`: all of it as bytes, for migration.
 //! - [`Config`], [`inspect`], [`hostile`]: the outside of the model.
 #![forbid(unsafe_code)]
 
@@ -32,9 +33,11 @@ mod rx;
 mod semaphore;
 mod sfp;
 mod shared;
+mod state;
 mod timer;
 mod tx;
 mod wire;
 
 pub use config::{Config, Module, Overrun, Part, ShortFrames, Timing};
 pub use model::Model82599;
+pub use state::StateError;

@@ -9,6 +9,7 @@ use pmd_ixgbe::regs::{ANLP1, AUTOC, AUTOC2, LINKS};
 use pmd_links::{LinkStatus, Nanos};
 
 use crate::config::{Part, Timing};
+use crate::state::{Reader, State, StateError, Writer, state, state_enum};
 
 /// LINKS 7: the link was up without a break since the last read.
 const HELD: u32 = 1 << 7;
@@ -32,7 +33,7 @@ pub(crate) struct Conditions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Carrier {
     Down,
     Training { until: Nanos },
     Up,
@@ -41,7 +42,7 @@ enum State {
 /// The physical layer.
 pub(crate) struct Phy {
     part: Part,
-    state: State,
+    state: Carrier,
     wire: LinkStatus,
     /// When auto-negotiation was last restarted.
     restarted: Nanos,
@@ -52,11 +53,32 @@ pub(crate) struct Phy {
     training: Nanos,
 }
 
+state_enum!(Part { Sfp = 0, BackplaneKx4 = 1 });
+state!(Phy { part, state, wire, restarted, held, speed_mbps, negotiation, training });
+
+impl State for Carrier {
+    fn save(&self, to: &mut Writer) {
+        let until = match *self {
+            Carrier::Down => None,
+            Carrier::Up => Some(None),
+            Carrier::Training { until } => Some(Some(until)),
+        };
+        until.save(to);
+    }
+    fn load(from: &mut Reader<'_>) -> Result<Carrier, StateError> {
+        Ok(match Option::<Option<Nanos>>::load(from)? {
+            None => Carrier::Down,
+            Some(None) => Carrier::Up,
+            Some(Some(until)) => Carrier::Training { until },
+        })
+    }
+}
+
 impl Phy {
     pub(crate) fn new(part: Part, timing: &Timing) -> Phy {
         Phy {
             part,
-            state: State::Down,
+            state: Carrier::Down,
             wire: LinkStatus::DOWN,
             restarted: 0,
             held: false,
@@ -68,8 +90,8 @@ impl Phy {
 
     /// Drops the link and starts over: a reset, or Restart_AN. Returns whether a link was lost.
     pub(crate) fn restart(&mut self, now: Nanos) -> bool {
-        let lost = self.state == State::Up;
-        self.state = State::Down;
+        let lost = self.state == Carrier::Up;
+        self.state = Carrier::Down;
         self.restarted = now;
         self.held &= !lost;
         lost
@@ -82,7 +104,7 @@ impl Phy {
 
     /// Whether frames can pass.
     pub(crate) fn up(&self) -> bool {
-        self.state == State::Up
+        self.state == Carrier::Up
     }
 
     /// The speed in Mbit/s, 0 when down.
@@ -99,22 +121,22 @@ impl Phy {
             speed != 0 && conditions.medium && self.wire.up && conditions.autoc2.link_disable() == 0
         };
         match (self.state, possible) {
-            (State::Down, true) => {
+            (Carrier::Down, true) => {
                 let delay = if conditions.autoc.flu() { 0 } else { self.training };
-                self.state = State::Training { until: now.saturating_add(delay) };
+                self.state = Carrier::Training { until: now.saturating_add(delay) };
                 self.update(now, conditions)
             }
-            (State::Training { until }, true) if now >= until => {
-                self.state = State::Up;
+            (Carrier::Training { until }, true) if now >= until => {
+                self.state = Carrier::Up;
                 self.speed_mbps = if speed == 0 { 10_000 } else { speed };
                 true
             }
-            (State::Training { .. }, false) => {
-                self.state = State::Down;
+            (Carrier::Training { .. }, false) => {
+                self.state = Carrier::Down;
                 false
             }
-            (State::Up, false) => {
-                self.state = State::Down;
+            (Carrier::Up, false) => {
+                self.state = Carrier::Down;
                 self.held = false;
                 true
             }
@@ -125,7 +147,7 @@ impl Phy {
     /// When [`update`](Self::update) has something to do although nothing else changes.
     pub(crate) fn deadline(&self) -> Option<Nanos> {
         match self.state {
-            State::Training { until } => Some(until),
+            Carrier::Training { until } => Some(until),
             _ => None,
         }
     }
@@ -133,7 +155,7 @@ impl Phy {
     /// LINKS as read, without its side effect.
     pub(crate) fn peek_links(&self, autoc: AUTOC) -> u32 {
         let value = LINKS::default().with_signal_detect(if self.wire.up { 0xF } else { 0 });
-        if self.state != State::Up {
+        if self.state != Carrier::Up {
             return value.bits();
         }
         let fast = self.speed_mbps >= 10_000;
@@ -149,7 +171,7 @@ impl Phy {
     /// A read of LINKS: the held bit starts anew.
     pub(crate) fn read_links(&mut self, autoc: AUTOC) -> u32 {
         let value = self.peek_links(autoc);
-        self.held = self.state == State::Up;
+        self.held = self.state == Carrier::Up;
         value
     }
 

@@ -5,6 +5,8 @@
 use pmd_ixgbe::regs::{MSCA, MSRWD};
 use pmd_links::Nanos;
 
+use crate::state::state;
+
 /// MSCA and MSRWD.
 #[derive(Default)]
 pub(crate) struct Mdio {
@@ -12,6 +14,8 @@ pub(crate) struct Mdio {
     done_at: Nanos,
     data: MSRWD,
 }
+
+state!(Mdio { msca, done_at, data });
 
 impl Mdio {
     /// MSCA written: starts a command if its bit is set.

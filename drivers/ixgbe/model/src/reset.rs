@@ -22,6 +22,7 @@ use crate::flow_control::FlowControl;
 use crate::mdio::Mdio;
 use crate::model::Model82599;
 use crate::shared::Random;
+use crate::state::state;
 use crate::timer::TcpTimer;
 
 /// ESDP.iodir of an SFP+ board: SDP3 (laser off) and SDP5 (rate select) are outputs.
@@ -39,6 +40,8 @@ pub(crate) struct Resetting {
     /// DMAIDONE.
     pub(crate) dma_ready_at: Nanos,
 }
+
+state!(Resetting { busy_until, bits, ard_at, dma_ready_at });
 
 /// RAM that a software reset leaves alone; software has to clear it (4.6.3, 4.6.7).
 fn is_ram(register: u64) -> bool {

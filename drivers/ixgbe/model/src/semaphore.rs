@@ -4,11 +4,15 @@
 
 use pmd_ixgbe::regs::SWSM;
 
+use crate::state::state;
+
 /// SWSM; SW_FW_SYNC is plain storage, which no software reset clears.
 #[derive(Default)]
 pub(crate) struct Semaphores {
     swsm: SWSM,
 }
+
+state!(Semaphores { swsm });
 
 impl Semaphores {
     /// SWSM without the effect of a read.

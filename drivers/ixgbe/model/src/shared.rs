@@ -17,8 +17,28 @@ pub(crate) struct Core {
     pub(crate) events: Events,
     /// The link's speed in Mbit/s, 0 when down.
     pub(crate) speed_mbps: u32,
-    /// The time of the current call.
+    /// The device's time, that of the current call.
     pub(crate) now: Nanos,
+    /// What the device's time is ahead of the backend's; it wraps. Not 0 once the device came from elsewhere.
+    pub(crate) shift: Nanos,
+    /// The device came from elsewhere and no time was seen here yet.
+    pub(crate) arrived: bool,
+}
+
+impl Core {
+    /// A call begins, at a time of the backend's clock. The device's clock goes on where it was when the device came here, and
+    /// stands still while the backend's runs backwards.
+    pub(crate) fn call_at(&mut self, outside: Nanos) {
+        if std::mem::take(&mut self.arrived) {
+            self.shift = self.now.wrapping_sub(outside);
+        }
+        self.now = self.now.max(outside.wrapping_add(self.shift));
+    }
+
+    /// The time of the call by the backend's clock, which is the link's too.
+    pub(crate) fn outside(&self) -> Nanos {
+        self.now.wrapping_sub(self.shift)
+    }
 }
 
 /// Receive and transmit queues each.

@@ -5,11 +5,15 @@
 use pmd_ixgbe::regs::TCPTIMER;
 use pmd_links::Nanos;
 
+use crate::state::state;
+
 /// The timer.
 #[derive(Default)]
 pub(crate) struct TcpTimer {
     due: Option<Nanos>,
 }
+
+state!(TcpTimer { due });
 
 impl TcpTimer {
     fn period(control: TCPTIMER) -> Nanos {

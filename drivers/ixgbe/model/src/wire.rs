@@ -28,6 +28,11 @@ impl Wire {
         std::mem::replace(&mut self.link, link)
     }
 
+    /// The device came from elsewhere: how this link is, is to be asked.
+    pub(crate) fn arrive(&mut self) {
+        self.ask_at = 0;
+    }
+
     fn fail(&mut self, error: LinkError) {
         log::warn!("the link failed: {error}");
         self.error = Some(error);

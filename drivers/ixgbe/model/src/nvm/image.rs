@@ -6,6 +6,7 @@
 //! Key types: [`Image`].
 
 use crate::config::{Config, Module, Part};
+use crate::state::{StateError, check, state};
 
 /// Words in a 16 KB EEPROM.
 pub(crate) const WORDS: usize = 8192;
@@ -43,7 +44,16 @@ pub(crate) struct Image {
     mac_section: usize,
 }
 
+state!(Image { words, core, mac_section });
+
 impl Image {
+    /// Checks what came from outside: as many words as there are, and sections of 8 words inside of them.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        check(self.words.len() == WORDS, "an EEPROM of another size")?;
+        let inside = |section: usize| section <= WORDS - 8;
+        check(inside(self.core) && inside(self.mac_section), "a section behind the end of the EEPROM")
+    }
+
     pub(crate) fn new(config: &Config) -> Image {
         let mut image = Image { words: vec![0xFFFF; WORDS].into_boxed_slice(), core: 0, mac_section: 0 };
         let words = &mut image.words;

@@ -12,6 +12,7 @@ use pmd_ixgbe::regs::{EEC, EERD};
 use pmd_links::Nanos;
 
 use crate::config::{Config, Timing};
+use crate::state::{StateError, state};
 use image::Image;
 use spi::SpiEeprom;
 
@@ -32,7 +33,14 @@ pub(crate) struct Nvm {
     ard_at: Nanos,
 }
 
+state!(Nvm { image, spi, eec, eerd, ard_at });
+
 impl Nvm {
+    /// Checks what came from outside.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        self.image.sound()
+    }
+
     pub(crate) fn new(config: &Config) -> Nvm {
         Nvm {
             image: Image::new(config),

@@ -4,6 +4,7 @@
 //! Key types: [`SpiEeprom`]. Neighbours: [`Nvm`](super::Nvm) feeds it with pin levels.
 
 use super::image::Image;
+use crate::state::state;
 
 mod op {
     pub(super) const WRITE: u8 = 0x02;
@@ -30,6 +31,8 @@ pub(crate) struct SpiEeprom {
     out: u8,
     out_bit: bool,
 }
+
+state!(SpiEeprom { selected, clock, bits, shift, opcode, address, write_enabled, wrote, out, out_bit });
 
 impl SpiEeprom {
     pub(crate) fn new() -> SpiEeprom {

@@ -9,6 +9,7 @@ use pmd_ixgbe::regs::Ixgbe;
 use vfio_hal::regs::{AccessKind, Decoder, Register, RegisterInfo, RegisterMap};
 
 use super::initial;
+use crate::state::{Reader, State, StateError, Writer};
 
 /// Bytes of BAR 0 (datasheet 9.3.6.1).
 pub(crate) const BAR0_BYTES: u64 = 0x8_0000;
@@ -179,6 +180,31 @@ impl RegisterFile {
             AccessKind::Write1Clear | AccessKind::ReadOrWrite1Clear => *word &= !value,
             AccessKind::ReadOnly | AccessKind::WriteOnly | AccessKind::ReadClear => {}
         }
+    }
+}
+
+/// Runs of words that are not 0: the first word's place, and the words.
+impl State for RegisterFile {
+    fn save(&self, to: &mut Writer) {
+        let mut runs: Vec<(u32, Vec<u32>)> = Vec::new();
+        let mut end = 0;
+        for (word, value) in self.words.iter().enumerate().filter(|(_, value)| **value != 0) {
+            match runs.last_mut() {
+                Some((_, run)) if end == word => run.push(*value),
+                _ => runs.push((word as u32, vec![*value])),
+            }
+            end = word + 1;
+        }
+        runs.save(to);
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<RegisterFile, StateError> {
+        let mut words = vec![0; WORDS].into_boxed_slice();
+        for (first, run) in Vec::<(u32, Vec<u32>)>::load(from)? {
+            let place = words.get_mut(first as usize..).and_then(|rest| rest.get_mut(..run.len()));
+            place.ok_or(StateError::Invalid { what: "a register behind the last" })?.copy_from_slice(&run);
+        }
+        Ok(RegisterFile { words })
     }
 }
 

@@ -8,6 +8,11 @@
 use std::collections::VecDeque;
 
 use super::steer::Target;
+use crate::shared::QUEUES;
+use crate::state::{StateError, check, state};
+
+/// The longest packet that can wait: a coalesced one.
+const MAX_PACKET: usize = 1 << 16;
 
 /// A packet in the buffer.
 pub(crate) struct Waiting {
@@ -33,7 +38,22 @@ fn room(frame: &[u8]) -> usize {
     frame.len().next_multiple_of(32)
 }
 
+state!(Waiting { target, frame, starts, counted });
+state!(PacketBuffer { waiting, bytes } without { spare: Vec::new() });
+
 impl PacketBuffer {
+    /// Checks what came from outside.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        let bytes: usize = self.waiting.iter().map(|waiting| room(&waiting.frame)).sum();
+        check(bytes == self.bytes, "a packet buffer that does not hold what it counts")?;
+        let fits = |waiting: &Waiting| {
+            waiting.target.queue < QUEUES
+                && waiting.target.meta.header <= waiting.frame.len()
+                && waiting.frame.len() <= MAX_PACKET
+        };
+        check(self.waiting.iter().all(fits), "a waiting packet for no queue, or shorter than its header")
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -5,6 +5,8 @@
 
 use pmd_ixgbe::desc::{legacy, rx};
 
+use crate::state::state;
+
 /// Further bits of word 1 of an advanced descriptor.
 pub(crate) mod status {
     /// The UDP fragment checksum in word 0 is valid.
@@ -39,6 +41,8 @@ pub(crate) struct Meta {
     /// Bytes of header, counted in the packet as it goes to memory, 0 if it is not known.
     pub(crate) header: usize,
 }
+
+state!(Meta { status, kind, high, vlan, header });
 
 impl Meta {
     /// Returns the words of one descriptor; everything but the length is told with the last.

@@ -30,7 +30,9 @@ use vfio_user_kit::{DmaBus, Doorbells};
 use crate::checksum::crc32;
 use crate::clock::Clock;
 use crate::flow_control::FlowControl;
+use crate::regs::RegisterFile;
 use crate::shared::{Core, QUEUES, doorbell, queues};
+use crate::state::{StateError, check, state};
 use buffer::PacketBuffer;
 use coalesce::{Coalescer, Large, Offer};
 use mac::Mac;
@@ -62,7 +64,28 @@ enum Held {
     Yes,
 }
 
+state!(Rx { steering, queues, buffer, enable_at, wrote, urgent } without {
+    mac: Mac::default(),
+    // Between two steps nothing is being coalesced.
+    coalescer: Coalescer::default(),
+    coalescing: false,
+});
+
 impl Rx {
+    /// Checks what came from outside.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        check(self.queues.len() == QUEUES, "another number of receive queues")?;
+        self.queues.iter().enumerate().try_for_each(|(number, queue)| queue.sound(number))?;
+        self.buffer.sound()?;
+        self.steering.flow_director.sound()
+    }
+
+    /// Reads anew what only the registers hold.
+    pub(crate) fn arrive(&mut self, regs: &RegisterFile) {
+        self.mac.filter.reload(regs);
+        self.steering.arrive(regs);
+    }
+
     pub(crate) fn new() -> Rx {
         Rx {
             mac: Mac::default(),

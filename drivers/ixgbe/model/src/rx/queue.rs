@@ -10,6 +10,7 @@ use vfio_user_kit::{DmaBus, DmaFault, Doorbells};
 
 use super::meta::Meta;
 use crate::shared::doorbell;
+use crate::state::{Reader, State, StateError, Writer, check, state_enum, within};
 
 /// Descriptors fetched with one access.
 const FETCH: usize = 64;
@@ -66,7 +67,64 @@ pub(crate) struct RxQueue {
     fetched_to: usize,
 }
 
+state_enum!(Kind { Legacy = 0, OneBuffer = 1, Split = 2, SplitAlways = 3, Reserved = 4 });
+
+impl State for RxQueue {
+    fn save(&self, to: &mut Writer) {
+        let RxQueue {
+            number,
+            enabled,
+            halted,
+            base,
+            len,
+            head,
+            tail,
+            kind,
+            buffer,
+            header,
+            drop_en,
+            drop_anyway,
+            strip_vlan,
+            fetched,
+            fetched_from,
+            fetched_to,
+        } = self;
+        number.save(to);
+        (*enabled, *halted).save(to);
+        base.save(to);
+        [*len, *head, *tail].save(to);
+        kind.save(to);
+        (*buffer, *header).save(to);
+        [*drop_en, *drop_anyway, *strip_vlan].save(to);
+        fetched[*fetched_from..*fetched_to].to_vec().save(to);
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<RxQueue, StateError> {
+        let mut queue = RxQueue::new(State::load(from)?);
+        (queue.enabled, queue.halted) = State::load(from)?;
+        queue.base = State::load(from)?;
+        [queue.len, queue.head, queue.tail] = State::load(from)?;
+        queue.kind = State::load(from)?;
+        (queue.buffer, queue.header) = State::load(from)?;
+        [queue.drop_en, queue.drop_anyway, queue.strip_vlan] = State::load(from)?;
+        let fetched = Vec::<[u64; 2]>::load(from)?;
+        check(fetched.len() <= FETCH, "more receive descriptors at hand than are fetched")?;
+        queue.fetched_to = fetched.len();
+        queue.fetched[..fetched.len()].copy_from_slice(&fetched);
+        Ok(queue)
+    }
+}
+
 impl RxQueue {
+    /// Checks what came from outside.
+    pub(crate) fn sound(&self, number: usize) -> Result<(), StateError> {
+        check(self.number == number, "a receive queue at the place of another")?;
+        check(within(self.head, self.len) && within(self.tail, self.len), "a receive ring's head or tail")?;
+        let (_, owned) = self.owned();
+        let at_hand = (self.fetched_to - self.fetched_from) as u32;
+        check(at_hand <= owned && self.len <= 1 << 16, "a receive ring with more descriptors than it has")
+    }
+
     pub(crate) fn new(number: usize) -> RxQueue {
         RxQueue {
             number,

@@ -7,6 +7,7 @@
 use pmd_ixgbe::regs::I2CCTL;
 
 use super::memory::ModuleMemory;
+use crate::state::{StateError, check, state, state_enum};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -39,7 +40,16 @@ pub(crate) struct I2c {
     pointer: u8,
 }
 
+state_enum!(Phase { Idle = 0, Receive = 1, Acknowledge = 2, Send = 3, AwaitAcknowledge = 4 });
+state!(I2c { memory, clock, data, pull, phase, shift, bits, received, page, pointer });
+
 impl I2c {
+    /// Checks what came from outside: the bits of a byte.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        let most = if self.phase == Phase::Send { 7 } else { 8 };
+        check(self.bits <= most, "more bits on the module's bus than a byte has")
+    }
+
     pub(crate) fn new(memory: Option<ModuleMemory>) -> I2c {
         I2c {
             memory,

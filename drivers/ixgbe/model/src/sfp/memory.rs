@@ -3,6 +3,7 @@
 //! Key types: [`ModuleMemory`]. Neighbours: [`i2c`](super::i2c) reads it.
 
 use crate::config::Module;
+use crate::state::state;
 
 /// Both pages.
 pub(crate) struct ModuleMemory {
@@ -11,6 +12,8 @@ pub(crate) struct ModuleMemory {
     /// A2h; `None` for a module without diagnostics, which does not answer at that address.
     pub(crate) diagnostics: Option<Box<[u8; 256]>>,
 }
+
+state!(ModuleMemory { id, diagnostics });
 
 /// Intel's organisation id, by which drivers know an approved module.
 const OUI_INTEL: [u8; 3] = [0x00, 0x1B, 0x21];

@@ -10,6 +10,7 @@ use super::offload::{self, Reason};
 use super::segment::{self, FlagMasks, Segments};
 use crate::checksum::crc32;
 use crate::regs::RegisterFile;
+use crate::state::{Reader, State, StateError, Writer, check};
 
 /// The longest packet that is not segmented (datasheet 7.2.1).
 const LONGEST: usize = pmd_ixgbe::desc::MAX_FRAME as usize;
@@ -38,7 +39,56 @@ pub(crate) enum Ready {
     Nothing,
 }
 
+impl State for Packet {
+    fn save(&self, to: &mut Writer) {
+        let Packet { bytes, first, fault } = self;
+        bytes.save(to);
+        first.save(to);
+        fault.is_some().save(to);
+    }
+    fn load(from: &mut Reader<'_>) -> Result<Packet, StateError> {
+        let (bytes, first) = (State::load(from)?, State::load(from)?);
+        let fault = bool::load(from)?.then_some("a packet that was bad before the device moved here");
+        Ok(Packet { bytes, first, fault })
+    }
+}
+
+impl State for Ready {
+    fn save(&self, to: &mut Writer) {
+        match *self {
+            Ready::Nothing => 0u8.save(to),
+            Ready::Frame => 1u8.save(to),
+            Ready::Segments { segments, tag } => {
+                2u8.save(to);
+                (segments, tag).save(to);
+            }
+        }
+    }
+    fn load(from: &mut Reader<'_>) -> Result<Ready, StateError> {
+        match u8::load(from)? {
+            0 => Ok(Ready::Nothing),
+            1 => Ok(Ready::Frame),
+            2 => {
+                let (segments, tag) = State::load(from)?;
+                Ok(Ready::Segments { segments, tag })
+            }
+            _ => Err(StateError::Invalid { what: "a packet that is neither a frame nor several" }),
+        }
+    }
+}
+
 impl Packet {
+    /// Checks what came from outside.
+    pub(crate) fn sound(&self, ready: Option<Ready>) -> Result<(), StateError> {
+        check(self.bytes.len() <= segment::LONGEST, "a packet longer than the device sends")?;
+        match ready {
+            // The frame check sequence that software made is off already.
+            Some(Ready::Frame) => check(self.bytes.len() >= SHORTEST - 4, "a frame that is too short"),
+            Some(Ready::Segments { segments, .. }) => segments.sound(&self.bytes),
+            Some(Ready::Nothing) | None => Ok(()),
+        }
+    }
+
     /// Forgets everything, keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();

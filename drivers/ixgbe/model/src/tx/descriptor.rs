@@ -4,6 +4,8 @@
 
 use pmd_ixgbe::desc::{legacy, tx};
 
+use crate::state::{Reader, State, StateError, Writer, state, state_enum};
+
 /// A context: how the packets that name it are built (7.2.3.2.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Context {
@@ -29,6 +31,9 @@ pub(crate) enum Protocol {
     Reserved,
 }
 
+state_enum!(Protocol { Udp = 0, Tcp = 1, Sctp = 2, Reserved = 3 });
+state!(Context { mac_len, ip_len, l4_len, vlan, ipv4, l4, mss });
+
 /// A piece of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Data {
@@ -48,6 +53,33 @@ pub(crate) enum Offload {
     Legacy { checksum: Option<(usize, usize)>, vlan: Option<u16> },
     /// An advanced one.
     Advanced { context: usize, ip: bool, l4: bool, vlan: bool, segment: bool, payload: usize, stamp: bool },
+}
+
+state!(Data { address, len, end, report, fcs, offload });
+
+impl State for Offload {
+    fn save(&self, to: &mut Writer) {
+        match *self {
+            Offload::Legacy { checksum, vlan } => {
+                true.save(to);
+                (checksum, vlan).save(to);
+            }
+            Offload::Advanced { context, ip, l4, vlan, segment, payload, stamp } => {
+                false.save(to);
+                (context, payload).save(to);
+                [ip, l4, vlan, segment, stamp].save(to);
+            }
+        }
+    }
+    fn load(from: &mut Reader<'_>) -> Result<Offload, StateError> {
+        if bool::load(from)? {
+            let (checksum, vlan) = State::load(from)?;
+            return Ok(Offload::Legacy { checksum, vlan });
+        }
+        let (context, payload) = State::load(from)?;
+        let [ip, l4, vlan, segment, stamp] = State::load(from)?;
+        Ok(Offload::Advanced { context, ip, l4, vlan, segment, payload, stamp })
+    }
 }
 
 /// One descriptor.

@@ -24,6 +24,7 @@ use vfio_user_kit::{DmaBus, Doorbells};
 
 use crate::rx::stat_index;
 use crate::shared::{Core, QUEUES, doorbell, queues};
+use crate::state::{StateError, check, state};
 use queue::{Progress, TxQueue};
 
 /// Packets a queue may send before the next one has its turn.
@@ -38,7 +39,21 @@ pub(crate) struct Tx {
     turn: usize,
 }
 
+state!(Tx { queues, enable_at, turn } without { enabled: 0 });
+
 impl Tx {
+    /// Checks what came from outside.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        check(self.queues.len() == QUEUES && self.turn < QUEUES, "another number of transmit queues")?;
+        self.queues.iter().enumerate().try_for_each(|(number, queue)| queue.sound(number))
+    }
+
+    /// Gathers what the queues say.
+    pub(crate) fn arrive(&mut self) {
+        let enabled = self.queues.iter().enumerate().filter(|(_, queue)| queue.enabled);
+        self.enabled = enabled.fold(0, |set, (number, _)| set | 1 << number);
+    }
+
     pub(crate) fn new() -> Tx {
         Tx {
             queues: (0..QUEUES).map(TxQueue::new).collect(),

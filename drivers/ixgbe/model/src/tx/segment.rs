@@ -9,6 +9,7 @@
 
 use super::descriptor::{Context, Protocol};
 use super::offload::{self, Reason};
+use crate::state::{StateError, check, state};
 
 /// Bytes of the longest packet to be segmented: PAYLEN's 18 bits and headers.
 pub(crate) const LONGEST: usize = (1 << 18) + 1024;
@@ -33,7 +34,20 @@ pub(crate) struct Segments {
     index: u32,
 }
 
+state!(FlagMasks { first, middle, last });
+state!(Segments { context, masks, headers, sent, index });
+
 impl Segments {
+    /// Checks what came from outside against the packet that it is to cut.
+    pub(crate) fn sound(&self, packet: &[u8]) -> Result<(), StateError> {
+        let payload = packet.len().checked_sub(self.headers);
+        let fresh = payload.and_then(|payload| Segments::new(packet, self.context, payload, self.masks).ok());
+        let fits = fresh.is_some_and(|fresh| fresh.headers == self.headers)
+            && self.sent <= payload.unwrap_or(0)
+            && self.index as usize <= self.sent;
+        check(fits, "a packet half cut into frames that does not fit its context")
+    }
+
     /// Checks that the packet and its context go together.
     pub(crate) fn new(
         packet: &[u8],

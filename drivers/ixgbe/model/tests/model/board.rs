@@ -34,6 +34,21 @@ impl Memory {
         }
     }
 
+    fn copy(&self) -> Memory {
+        Memory {
+            bytes: self.bytes.clone(),
+            allowed: self.allowed.clone(),
+            violations: Cell::new(0),
+            accesses: Cell::new(0),
+            next: self.next.clone(),
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn all(&self) -> Vec<u8> {
+        self.bytes.borrow().clone()
+    }
+
     /// Takes `len` bytes, 128-byte aligned.
     pub(crate) fn take(&self, len: usize) -> u64 {
         let at = self.next.get();
@@ -143,12 +158,18 @@ pub(crate) struct Board {
     pub(crate) now: Duration,
     /// The other end of the wire.
     pub(crate) wire: PairEnd,
+    depth: usize,
 }
 
 impl Board {
     /// A board that was just switched on.
     pub(crate) fn new(config: Config) -> Board {
-        let (wire, end) = pair(4096);
+        Board::with_wire(config, 4096)
+    }
+
+    /// The same with a wire that takes `frames` frames before it is busy.
+    pub(crate) fn with_wire(config: Config, frames: usize) -> Board {
+        let (wire, end) = pair(frames);
         let model = Model82599::new(config, Box::new(end));
         let bell_offsets = model.spec().doorbells;
         Board {
@@ -159,6 +180,7 @@ impl Board {
             bell_offsets,
             now: Duration::from_secs(1),
             wire,
+            depth: frames,
         }
     }
 
@@ -177,14 +199,43 @@ impl Board {
         board
     }
 
+    /// A second board with the same memory and tails, at time `now`, whose model becomes what this one's is.
+    pub(crate) fn fork_at(&self, now: Duration) -> Board {
+        let mut other = Board::with_wire(Config::new([2, 0, 0, 0, 0, 9]), self.depth);
+        other.now = now;
+        other.memory = self.memory.copy();
+        for (to, from) in other.bells.0.iter().zip(&self.bells.0) {
+            to.set(from.get());
+        }
+        *other.irqs.msi.borrow_mut() = self.irqs.msi.borrow().clone();
+        other.irqs.pin.set(self.irqs.pin.get());
+        other.model.load_state(&self.model.save_state().unwrap()).unwrap();
+        other
+    }
+
     fn context<T>(&mut self, f: impl FnOnce(&mut Model82599, &mut Context<'_>) -> T) -> T {
-        let mut cx = Context { dma: &self.memory, irq: &self.irqs, doorbells: &self.bells, config: &NoConfig, now: self.now };
+        let mut cx = Context {
+            dma: &self.memory,
+            irq: &self.irqs,
+            doorbells: &self.bells,
+            config: &NoConfig,
+            now: self.now,
+        };
         f(&mut self.model, &mut cx)
     }
 
     /// Gives another device the board's surroundings.
     pub(crate) fn with<D, T>(&mut self, device: &mut D, f: impl FnOnce(&mut D, &mut Context<'_>) -> T) -> T {
-        f(device, &mut Context { dma: &self.memory, irq: &self.irqs, doorbells: &self.bells, config: &NoConfig, now: self.now })
+        f(
+            device,
+            &mut Context {
+                dma: &self.memory,
+                irq: &self.irqs,
+                doorbells: &self.bells,
+                config: &NoConfig,
+                now: self.now,
+            },
+        )
     }
 
     /// Reads a register.
@@ -298,6 +349,7 @@ pub(crate) fn rx_regs(queue: usize) -> u64 {
     if queue < 64 { 0x1000 + 0x40 * queue as u64 } else { 0xD000 + 0x40 * (queue as u64 - 64) }
 }
 
+#[derive(Clone)]
 pub(crate) struct RxRing {
     pub(crate) regs: u64,
     pub(crate) base: u64,
@@ -387,6 +439,7 @@ impl RxRing {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct TxRing {
     pub(crate) regs: u64,
     pub(crate) base: u64,

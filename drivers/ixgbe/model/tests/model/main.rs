@@ -9,6 +9,7 @@ mod interrupts;
 mod offload;
 mod packets;
 mod receive;
+mod state;
 mod statistics;
 mod time;
 mod transmit;

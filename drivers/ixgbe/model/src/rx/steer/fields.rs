@@ -6,6 +6,7 @@ use pmd_ixgbe::regs::{FDIRDIP4M, FDIRIP6M, FDIRM, FDIRSIP4M, FDIRTCPM, FDIRUDPM}
 
 use crate::packet::{Ip, L4, Parsed};
 use crate::regs::RegisterFile;
+use crate::state::state;
 
 /// The fields. Addresses are in the order of the wire, IPv4 in the first four bytes; numbers are numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) struct Fields {
     /// Two bytes from anywhere in the first 64 of the packet.
     pub(crate) flex: u16,
 }
+
+state!(Fields { pool, flow_type, vlan, source, destination, source_port, destination_port, flex });
 
 /// Which bits count: a 1 keeps a bit, the opposite of the registers.
 #[derive(Clone, Copy, Debug)]

@@ -20,7 +20,8 @@ use pmd_links::Nanos;
 use super::fields::{Fields, Masks};
 use crate::packet::{Ip, Parsed};
 use crate::regs::RegisterFile;
-use crate::shared::Core;
+use crate::shared::{Core, QUEUES};
+use crate::state::{Reader, State, StateError, Writer, check, state};
 
 /// FDIRCMD.cmd.
 const ADD: u32 = 1;
@@ -63,7 +64,48 @@ pub(crate) struct FlowDirector {
     on: bool,
 }
 
+state!(Action { queue, drop, interrupt });
+state!(Filter { index, fields, action });
+
+/// The buckets in their order, so that equal tables are equal bytes.
+impl State for FlowDirector {
+    fn save(&self, to: &mut Writer) {
+        let FlowDirector { buckets, filters, capacity, ready_at, on } = self;
+        let mut order: Vec<u16> = buckets.keys().copied().collect();
+        order.sort_unstable();
+        order.len().save(to);
+        for bucket in order {
+            bucket.save(to);
+            buckets[&bucket].save(to);
+        }
+        filters.save(to);
+        capacity.save(to);
+        ready_at.save(to);
+        on.save(to);
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<FlowDirector, StateError> {
+        let buckets = Vec::<(u16, Vec<Filter>)>::load(from)?.into_iter().collect();
+        Ok(FlowDirector {
+            buckets,
+            filters: State::load(from)?,
+            capacity: State::load(from)?,
+            ready_at: State::load(from)?,
+            on: State::load(from)?,
+        })
+    }
+}
+
 impl FlowDirector {
+    /// Checks what came from outside.
+    pub(crate) fn sound(&self) -> Result<(), StateError> {
+        let all = || self.buckets.values().flatten();
+        check(all().count() == self.filters as usize, "a flow director that does not hold what it counts")?;
+        check(self.filters <= self.capacity && self.capacity <= 1 << 15, "more flow filters than fit")?;
+        let to_queues = all().all(|filter| filter.action.queue.is_none_or(|queue| queue < QUEUES));
+        check(to_queues, "a flow filter for a queue that there is not")
+    }
+
     /// FDIRCTRL was written: everything starts over (7.1.2.7.13).
     pub(crate) fn init(&mut self, core: &mut Core) {
         let control = core.regs.get::<FDIRCTRL>();

@@ -25,7 +25,9 @@ use super::mac::Incoming;
 use super::meta::{Meta, kind, status};
 use super::verify;
 use crate::packet::Parsed;
+use crate::regs::RegisterFile;
 use crate::shared::Core;
+use crate::state::state;
 use ethertype::EtherTypes;
 use flow_director::FlowDirector;
 use rss::Rss;
@@ -42,6 +44,8 @@ pub(crate) struct Target {
     pub(crate) ieee1588: bool,
 }
 
+state!(Target { queue, meta, immediate, ieee1588 });
+
 /// All that chooses queues.
 #[derive(Default)]
 pub(crate) struct Steering {
@@ -51,7 +55,20 @@ pub(crate) struct Steering {
     pub(crate) rss: Rss,
 }
 
+state!(Steering { flow_director } without {
+    ethertypes: EtherTypes::default(),
+    tuples: Tuples::default(),
+    rss: Rss::default(),
+});
+
 impl Steering {
+    /// Reads anew what only the registers hold.
+    pub(crate) fn arrive(&mut self, regs: &RegisterFile) {
+        self.ethertypes.reload(regs);
+        self.tuples.invalidate();
+        self.rss.rekey();
+    }
+
     /// Back to power-on.
     pub(crate) fn reset(&mut self) {
         *self = Steering::default();
