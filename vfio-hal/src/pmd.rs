@@ -11,6 +11,10 @@
 //!
 //! Below are [`ring`](crate::ring) and [`regs`](crate::regs); above are applications.
 
+mod flow;
+
+pub use flow::{FlowAction, FlowId, FlowPattern, FlowRule, FlowTuple, IpProtocol};
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -282,6 +286,18 @@ pub trait Port: Send {
     /// Changes flow control.
     fn set_flow_control(&mut self, mode: FlowControl) -> Result<(), PortError>;
 
+    /// Adds a flow rule; [`PortError::Unsupported`] if the device has no table that can do it.
+    fn add_flow(&mut self, rule: &FlowRule) -> Result<FlowId, PortError> {
+        let _ = rule;
+        Err(PortError::Unsupported { what: "flow rules" })
+    }
+
+    /// Removes a flow rule.
+    fn remove_flow(&mut self, id: FlowId) -> Result<(), PortError> {
+        let _ = id;
+        Err(PortError::UnknownFlow)
+    }
+
     /// Delivers the interrupt of receive queue `queue` to `sink`, or nowhere.
     fn set_rx_interrupt(&mut self, queue: u16, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError>;
 
@@ -346,6 +362,9 @@ pub enum PortError {
         /// Its size.
         capacity: u32,
     },
+    /// The name of a flow rule that is not there.
+    #[error("there is no such flow rule: it was removed, or it is another port's")]
+    UnknownFlow,
     /// The device or this driver cannot do that.
     #[error("not supported by this device: {what}")]
     Unsupported {

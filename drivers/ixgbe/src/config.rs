@@ -4,6 +4,7 @@ use vfio_hal::dma::memory::MemorySource;
 use vfio_hal::dma::pool::Pool;
 use vfio_hal::pmd::{FlowControl, PortError};
 
+use crate::flow::FlowMemory;
 use crate::hw::Model;
 use crate::link::LinkConfig;
 use crate::rss::{RssConfig, max_queues};
@@ -32,6 +33,9 @@ pub struct Config {
     pub drop_enable: Option<bool>,
     /// Receive every packet, whoever it is for.
     pub promiscuous: bool,
+    /// Gives the flow director a part of the receive packet buffer: flow rules that mark, drop, or look at the VLAN need
+    /// it. `None` leaves all of it to packets.
+    pub flow_director: Option<FlowMemory>,
     /// Pause frames.
     pub flow_control: FlowControl,
     /// Speeds and negotiation.
@@ -53,6 +57,7 @@ impl Default for Config {
             vlan_strip: false,
             drop_enable: None,
             promiscuous: false,
+            flow_director: None,
             flow_control: FlowControl::Off,
             link: LinkConfig::default(),
             memory: MemorySource::default(),

@@ -58,9 +58,10 @@ fn disable_master(hw: &mut Hw) -> Result<Quiesced, DeviceError> {
 }
 
 /// Sets up what all receive queues share, with receive off (4.6.7). CRC strip must be the same in two registers.
-pub(crate) fn receive(hw: &mut Hw) -> Result<(), PortError> {
-    // The whole receive packet buffer in KiB, for one traffic class.
-    let packet_buffer = if hw.model.chip == Chip::I82599 { 512 } else { 384 };
+/// `reserved` KiB of the packet buffer are the flow director's.
+pub(crate) fn receive(hw: &mut Hw, reserved: u32) -> Result<(), PortError> {
+    // The rest of the receive packet buffer in KiB, for one traffic class.
+    let packet_buffer = if hw.model.chip == Chip::I82599 { 512 } else { 384 } - reserved;
     hw.regs.write(RXCTRL::default());
     hw.regs.modify(|hlreg0: HLREG0| hlreg0.with_txcrcen(true).with_rxcrcstrp(true).with_txpaden(true));
     hw.regs.modify(|rdrxctl: RDRXCTL| {

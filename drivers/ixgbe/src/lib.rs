@@ -19,6 +19,7 @@ mod control;
 pub mod desc;
 mod eeprom;
 mod filter;
+mod flow;
 mod flow_control;
 mod hw;
 mod init;
@@ -41,6 +42,7 @@ mod tx;
 
 pub use config::Config;
 pub use eeprom::{NvmVersion, OptionRom};
+pub use flow::FlowMemory;
 pub use hw::{Chip, MODELS, Media, Model, VENDOR};
 pub use inspect::Inspect;
 pub use link::{LinkConfig, Speeds};

@@ -18,6 +18,7 @@ use vfio_hal::{Clock, Device, DeviceError};
 
 use crate::config::{Config, MAX_QUEUES, buffer_kib};
 use crate::filter::Filters;
+use crate::flow::{FlowMemory, Flows};
 use crate::hw::{Chip, Hw, MODELS, Model, VENDOR};
 use crate::inspect::Inspect;
 use crate::regs::{RDT, Regs, TDT};
@@ -128,6 +129,7 @@ pub(crate) struct Setup {
     pub(crate) pool: Pool,
     pub(crate) space: IovaSpace,
     pub(crate) filters: Filters,
+    pub(crate) flows: Flows,
     pub(crate) rss: Rss,
     pub(crate) stats: Stats,
     buffer_kib: u32,
@@ -148,6 +150,7 @@ impl Setup {
         }
         Ok(Setup {
             filters: Filters::new(mac, config.promiscuous),
+            flows: Flows::new(config.rx_queues, config.flow_director),
             rss: Rss::new(hw.model, config.rss.as_ref(), config.rx_queues)?,
             stats: Stats::new(hw.model.chip),
             buffer_kib: buffer_kib(pool)?,
@@ -263,9 +266,10 @@ impl Configured {
         crate::link::setup(hw, &setup.config.link)?;
         crate::stats::clear(hw)?;
         crate::filter::clear_all(hw)?;
-        init::receive(hw)?;
+        init::receive(hw, setup.config.flow_director.map_or(0, FlowMemory::kib))?;
         crate::mtu::apply(hw, setup.config.mtu)?;
         setup.filters.apply(hw)?;
+        setup.flows.apply(hw)?;
         setup.rss.apply(hw)?;
         crate::flow_control::apply(hw, setup.config.flow_control, setup.config.mtu)?;
         init::transmit(hw)?;

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use vfio_hal::irq::IrqSink;
-use vfio_hal::pmd::{self, FlowControl, LinkStatus, MacAddr, Port, PortError, PortInfo, PortStats};
+use vfio_hal::pmd::{
+    self, FlowControl, FlowId, FlowRule, LinkStatus, MacAddr, Port, PortError, PortInfo, PortStats,
+};
 
 use crate::hw::Hw;
 use crate::inspect::Inspect;
@@ -336,6 +338,14 @@ impl Port for Running {
 
     fn set_flow_control(&mut self, mode: FlowControl) -> Result<(), PortError> {
         self.set_flow_control(mode)
+    }
+
+    fn add_flow(&mut self, rule: &FlowRule) -> Result<FlowId, PortError> {
+        self.add_flow(rule)
+    }
+
+    fn remove_flow(&mut self, id: FlowId) -> Result<(), PortError> {
+        self.remove_flow(id)
     }
 
     fn set_rx_interrupt(&mut self, queue: u16, sink: Option<Arc<dyn IrqSink>>) -> Result<(), PortError> {
