@@ -1,3 +1,20 @@
-//! What Intel's server NICs have in common.
+//! What Intel's server NICs have in common: the 82599 and its successors, the 82576 and the I350.
+//!
+//! - [`desc`]: advanced and legacy descriptors, and how a packet's offloads become descriptors.
+//! - [`rss`]: what is asked of RSS: key, hash types, redirection table.
+//! - [`Rings`] and [`Name`]: statistics of queues, and their names.
+//!
+//! Registers are each driver's own: what looks the same often lies elsewhere, or has another bit. The drivers above are
+//! `pmd-ixgbe` and `pmd-igb`; below is `vfio-hal`.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod desc;
+mod names;
+mod rings;
+pub mod rss;
+
+pub use names::Name;
+pub use rings::{Count, Rings};

@@ -11,25 +11,13 @@ use vfio_hal::DeviceError;
 use vfio_hal::dma::{IovaSpace, Quiesced};
 use vfio_hal::pmd::PortError;
 use vfio_hal::poll::Poll;
-use vfio_hal::ring::{InPlace, InPlaceFormat, Output, RingMemory};
+use vfio_hal::ring::{InPlace, Output, RingMemory};
 
-use crate::desc::legacy;
+pub use crate::desc::Legacy;
 use crate::init;
 use crate::port::{Configured, Failed, region};
 use crate::regs::{DCA_TXCTRL, RDBA, RDH, RDLEN, RDT, RXDCTL, SRRCTL, TDBA, TDH, TDLEN, TDT, TDWBA, TXDCTL};
 use crate::tx::thresholds;
-
-/// Legacy descriptors, both ways.
-#[derive(Debug)]
-pub struct Legacy;
-
-impl InPlaceFormat for Legacy {
-    const RECEIVED: u64 = legacy::DD | legacy::RX_EOP;
-    const DONE: u64 = legacy::DD;
-    const LENGTH: u64 = legacy::LENGTH_MASK;
-    const SEND: u64 = legacy::TX_EOP | legacy::TX_IFCS;
-    const REPORT: u64 = legacy::TX_RS;
-}
 
 /// A forwarder from queue 0 of one port to queue 0 of others.
 pub type Forwarder = InPlace<Legacy>;

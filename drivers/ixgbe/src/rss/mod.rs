@@ -11,12 +11,10 @@
 //! Neighbours: [`Config`](crate::Config) carries it to the port. Whether a packet comes in at all is decided before, by
 //! the receive filters.
 
-mod config;
 mod table;
 pub(crate) use table::max_queues;
 #[cfg(test)]
 mod tests;
-mod types;
 
 use alloc::vec::Vec;
 
@@ -24,11 +22,10 @@ use vfio_hal::DeviceError;
 use vfio_hal::pmd::PortError;
 
 use crate::Running;
-use crate::hw::{Hw, Model};
+use crate::hw::{Chip, Hw, Model};
 use crate::regs::{MRQC, RSSRK, RXCSUM, RXCTRL};
-pub use config::{Redirection, RssConfig, RssKey};
-use table::Table;
-pub use types::HashTypes;
+use pmd_intel::rss::Table;
+pub use pmd_intel::rss::{HashTypes, Redirection, RssConfig, RssKey};
 
 /// MRQC.MRQE: RSS alone, without pools and classes.
 const RSS_ALONE: u32 = 1;
@@ -53,8 +50,8 @@ impl Rss {
             let (value, max) = (queues.into(), max.into());
             return Err(PortError::OutOfRange { what: "the number of RSS queues", value, min: 1, max });
         }
-        config.types.check(model.chip)?;
-        let table = Table::new(model.chip, &config.redirection, queues)?;
+        config.types.check(supported(model.chip))?;
+        let table = Table::new(table::len(model.chip), &config.redirection, queues)?;
         Ok(Rss(Some(Spread { key: config.key, types: config.types, table })))
     }
 
@@ -78,10 +75,10 @@ impl Rss {
         for (index, word) in key.words().enumerate() {
             hw.regs.at::<RSSRK>(index)?.write(RSSRK::new(word));
         }
-        table.write(hw)?;
+        table::write(hw, table)?;
         // Without it the descriptor has the fragment checksum where the hash would be (8.2.3.7.5).
         hw.regs.modify(|rxcsum: RXCSUM| rxcsum.with_pcsd(true));
-        hw.regs.write(types.enable(MRQC::default().with_mrqe(RSS_ALONE)));
+        hw.regs.write(MRQC::new(types.mrqc_bits()).with_mrqe(RSS_ALONE));
         if granted(hw)? != *types {
             return Err(PortError::Unsupported {
                 what: "an RSS hash type that was asked for: the device did not take it",
@@ -97,7 +94,7 @@ impl Rss {
         };
         let Spread { table, .. } = self.0.as_mut().ok_or(off)?;
         table.set(first, queues)?;
-        table.write(hw)
+        table::write(hw, table)
     }
 }
 
@@ -129,15 +126,29 @@ impl Running {
 fn granted(hw: &Hw) -> Result<HashTypes, DeviceError> {
     let mrqc = hw.regs.read::<MRQC>();
     hw.check()?;
-    Ok(if mrqc.mrqe() == RSS_ALONE { HashTypes::enabled(mrqc) } else { HashTypes::NONE })
+    Ok(if mrqc.mrqe() == RSS_ALONE { HashTypes::of_mrqc(mrqc.bits()) } else { HashTypes::NONE })
 }
 
 /// Returns the key that the device works with.
 fn key(hw: &Hw) -> Result<RssKey, DeviceError> {
-    let mut key = [0; 40];
-    for (index, bytes) in key.chunks_exact_mut(4).enumerate() {
-        bytes.copy_from_slice(&hw.regs.at::<RSSRK>(index)?.read().bits().to_le_bytes());
+    let mut words = [0; 10];
+    for (index, word) in words.iter_mut().enumerate() {
+        *word = hw.regs.at::<RSSRK>(index)?.read().bits();
     }
     hw.check()?;
-    Ok(RssKey(key))
+    Ok(RssKey::from_words(words))
+}
+
+/// Returns what a chip can hash: addresses, and the ports of TCP and UDP, over IPv4 and IPv6 (7.1.2.8.1).
+pub fn supported(chip: Chip) -> HashTypes {
+    match chip {
+        Chip::I82599 | Chip::X540 | Chip::X550 => {
+            HashTypes::IPV4
+                | HashTypes::TCP_IPV4
+                | HashTypes::UDP_IPV4
+                | HashTypes::IPV6
+                | HashTypes::TCP_IPV6
+                | HashTypes::UDP_IPV6
+        }
+    }
 }

@@ -41,7 +41,7 @@ fn more_queues_than_an_entry_can_name_are_refused() {
 #[test]
 fn a_hash_type_that_the_device_does_not_have_is_refused_by_name() {
     let (hw, _) = bench(SFP);
-    let supported = HashTypes::supported(Chip::I82599);
+    let supported = supported(Chip::I82599);
     assert!(rss(&hw, &types(supported), 4).is_ok());
     let others = [
         (HashTypes::SCTP_IPV4, "RSS over the ports of SCTP over IPv4"),
@@ -236,5 +236,5 @@ fn the_symmetric_key_puts_both_directions_together() {
 fn types_have_dpdk_s_names() {
     assert_eq!(alloc::format!("{}", HashTypes::default()), "ipv4 ipv4-tcp ipv6 ipv6-tcp");
     assert_eq!(alloc::format!("{:?}", HashTypes::NONE), "HashTypes(none)");
-    assert_eq!(HashTypes::supported(Chip::X550).iter().count(), 6);
+    assert_eq!(supported(Chip::X550).iter().count(), 6);
 }

@@ -30,8 +30,8 @@ use vfio_hal::ring::{RxStats, TxStats};
 use crate::Running;
 use crate::hw::{Chip, Hw};
 use counters::{Counters, FCS};
-use queues::{Rings, own_counter};
-use xstats::Name;
+use pmd_intel::{Name, Rings};
+use queues::own_counter;
 
 /// Bytes of a pause frame, check sequence included.
 const PAUSE_FRAME: u64 = 64;

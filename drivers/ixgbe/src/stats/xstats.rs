@@ -11,7 +11,7 @@
 //!   `rx_priority…_mbuf_allocation_errors` are 0 as in DPDK: the 82598's counter.
 //! - `tx_…` counters of sizes, multicast and good packets leave pause frames out, which the device counts in.
 
-use core::fmt::Write;
+use pmd_intel::Name;
 
 use super::counters::{CLASSES, Class, Counters, FCS};
 
@@ -113,21 +113,5 @@ impl Counters {
                 );
             }
         }
-    }
-}
-
-/// A name that is put together: the longest has 40 characters.
-pub(super) struct Name(alloc::string::String);
-
-impl Name {
-    pub(super) fn new() -> Name {
-        Name(alloc::string::String::with_capacity(48))
-    }
-
-    pub(super) fn set(&mut self, name: core::fmt::Arguments<'_>) -> &str {
-        self.0.clear();
-        // A string takes everything.
-        let _ = self.0.write_fmt(name);
-        &self.0
     }
 }

@@ -1,8 +1,5 @@
-//! Counters of queues: the device's 16, and those of rings.
+//! Counters of queues: the device's 16.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
-use super::super::queues::{Count, Rings};
 use super::*;
 
 #[test]
@@ -44,48 +41,4 @@ fn queues_that_share_a_counter_have_what_their_rings_counted() {
     assert_eq!((all["rx_q14_packets"], all["rx_q15_packets"], all["tx_q15_packets"]), (3, 0, 0));
     assert!(all.contains_key("rx_q14_errors") && !all.contains_key("rx_q15_errors"));
     assert!(all.contains_key("tx_q19_bytes") && !all.contains_key("tx_q20_bytes"));
-}
-
-/// A ring's counters, as a test can set them.
-#[derive(Default)]
-struct Fake([AtomicU64; 4]);
-
-impl Count for Fake {
-    fn counts(&self) -> [u64; 4] {
-        core::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
-    }
-}
-
-impl Fake {
-    fn set(&self, counts: [u64; 4]) {
-        for (counter, count) in self.0.iter().zip(counts) {
-            counter.store(count, Ordering::Relaxed);
-        }
-    }
-}
-
-#[test]
-fn what_rings_counted_outlives_them() {
-    let mut rings = Rings::<Fake>::new();
-    let (first, second) = (Arc::new(Fake::default()), Arc::new(Fake::default()));
-    rings.attach(vec![first.clone(), second.clone()]);
-    first.set([10, 1000, 1, 0]);
-    second.set([5, 500, 0, 2]);
-    assert_eq!(rings.total(), [15, 1500, 1, 2]);
-
-    // Started again, with fewer queues.
-    let third = Arc::new(Fake::default());
-    rings.attach(vec![third.clone()]);
-    assert_eq!((rings.queues(), rings.total()), (1, [15, 1500, 1, 2]));
-    third.set([1, 10, 0, 0]);
-    first.set([99; 4]);
-    assert_eq!((rings.of(0), rings.of(1), rings.of(2)), ([11, 1010, 1, 0], [5, 500, 0, 2], [0; 4]));
-
-    rings.reset();
-    assert_eq!(rings.total(), [0; 4]);
-    third.set([4, 40, 0, 1]);
-    assert_eq!(rings.total(), [3, 30, 0, 1]);
-    // The same ring again is not counted twice.
-    rings.attach(vec![third.clone()]);
-    assert_eq!(rings.total(), [3, 30, 0, 1]);
 }

@@ -5,9 +5,6 @@ use core::ops::{BitOr, BitOrAssign};
 
 use vfio_hal::pmd::PortError;
 
-use crate::hw::Chip;
-use crate::regs::MRQC;
-
 /// A set of hash types, joined with `|`: for which packets the hash covers what.
 ///
 /// A packet is hashed with the most precise type that is in the set: a TCP segment over IPv4 with
@@ -15,7 +12,7 @@ use crate::regs::MRQC;
 /// entry of the table. A fragment has no ports, so it counts as plain IP: that is why the default set leaves the ports
 /// of UDP out. With them, the fragments of a flow go another way than its whole packets, and overtake them.
 ///
-/// The set has types that other devices know and this family does not; asking for those is an error.
+/// The set has types that some devices do not know; asking one for those is an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HashTypes(u16);
 
@@ -51,7 +48,7 @@ impl HashTypes {
     pub const TCP_IPV4: HashTypes = HashTypes(1 << 1);
     /// Addresses and ports of UDP over IPv4.
     pub const UDP_IPV4: HashTypes = HashTypes(1 << 2);
-    /// Addresses and ports of SCTP over IPv4: not on these devices.
+    /// Addresses and ports of SCTP over IPv4: on none of these devices.
     pub const SCTP_IPV4: HashTypes = HashTypes(1 << 3);
     /// The addresses of IPv6 packets.
     pub const IPV6: HashTypes = HashTypes(1 << 4);
@@ -59,28 +56,14 @@ impl HashTypes {
     pub const TCP_IPV6: HashTypes = HashTypes(1 << 5);
     /// Addresses and ports of UDP over IPv6.
     pub const UDP_IPV6: HashTypes = HashTypes(1 << 6);
-    /// Addresses and ports of SCTP over IPv6: not on these devices.
+    /// Addresses and ports of SCTP over IPv6: on none of these devices.
     pub const SCTP_IPV6: HashTypes = HashTypes(1 << 7);
-    /// The addresses in IPv6 extension headers: of the 82598, reserved here (8.2.3.7.12).
+    /// The addresses in IPv6 extension headers: 82576 and I350; reserved on the 82599 (8.2.3.7.12).
     pub const IPV6_EX: HashTypes = HashTypes(1 << 8);
     /// The same with the ports of TCP.
     pub const TCP_IPV6_EX: HashTypes = HashTypes(1 << 9);
     /// The same with the ports of UDP.
     pub const UDP_IPV6_EX: HashTypes = HashTypes(1 << 10);
-
-    /// Returns what a chip can hash: addresses, and the ports of TCP and UDP, over IPv4 and IPv6 (7.1.2.8.1).
-    pub const fn supported(chip: Chip) -> HashTypes {
-        match chip {
-            Chip::I82599 | Chip::X540 | Chip::X550 => HashTypes(
-                Self::IPV4.0
-                    | Self::TCP_IPV4.0
-                    | Self::UDP_IPV4.0
-                    | Self::IPV6.0
-                    | Self::TCP_IPV6.0
-                    | Self::UDP_IPV6.0,
-            ),
-        }
-    }
 
     /// Returns whether all of `other` is in the set.
     pub const fn contains(self, other: HashTypes) -> bool {
@@ -97,46 +80,42 @@ impl HashTypes {
         NAMES.iter().filter(move |(one, ..)| self.contains(*one)).map(|(one, name, _)| (*one, *name))
     }
 
-    /// Returns an error that names the first type a chip does not have.
-    pub(super) fn check(self, chip: Chip) -> Result<(), PortError> {
+    /// Returns an error that names the first type that is not among those `supported`.
+    pub fn check(self, supported: HashTypes) -> Result<(), PortError> {
         if self.is_empty() {
             return Err(PortError::Invalid {
                 what: "RSS without a hash type spreads nothing: leave RSS out instead",
             });
         }
-        let supported = Self::supported(chip);
         match NAMES.iter().find(|(one, ..)| self.contains(*one) && !supported.contains(*one)) {
             Some((_, _, what)) => Err(PortError::Unsupported { what }),
             None => Ok(()),
         }
     }
 
-    /// Returns MRQC with the types of the set enabled.
-    pub(super) fn enable(self, mrqc: MRQC) -> MRQC {
-        mrqc.with_rss_ipv4(self.contains(Self::IPV4))
-            .with_rss_tcp_ipv4(self.contains(Self::TCP_IPV4))
-            .with_rss_udp_ipv4(self.contains(Self::UDP_IPV4))
-            .with_rss_ipv6(self.contains(Self::IPV6))
-            .with_rss_tcp_ipv6(self.contains(Self::TCP_IPV6))
-            .with_rss_udp_ipv6(self.contains(Self::UDP_IPV6))
+    /// Returns the bits of MRQC that enable the types of the set (82599 datasheet 8.2.3.7.12; 82576 datasheet 8.10).
+    pub fn mrqc_bits(self) -> u32 {
+        MRQC.iter().filter(|(_, one)| self.contains(*one)).fold(0, |bits, (bit, _)| bits | 1 << bit)
     }
 
-    /// Returns the types that MRQC has enabled.
-    pub(super) fn enabled(mrqc: MRQC) -> HashTypes {
-        let all = [
-            (mrqc.rss_ipv4(), Self::IPV4),
-            (mrqc.rss_tcp_ipv4(), Self::TCP_IPV4),
-            (mrqc.rss_udp_ipv4(), Self::UDP_IPV4),
-            (mrqc.rss_ipv6(), Self::IPV6),
-            (mrqc.rss_tcp_ipv6(), Self::TCP_IPV6),
-            (mrqc.rss_udp_ipv6(), Self::UDP_IPV6),
-            (mrqc.rss_ipv6_ex(), Self::IPV6_EX),
-            (mrqc.rss_tcp_ipv6_ex(), Self::TCP_IPV6_EX),
-            (mrqc.rss_udp_ipv6_ex(), Self::UDP_IPV6_EX),
-        ];
-        all.into_iter().filter(|(on, _)| *on).fold(Self::NONE, |set, (_, one)| set | one)
+    /// Returns the types that a value of MRQC has enabled.
+    pub fn of_mrqc(bits: u32) -> HashTypes {
+        MRQC.iter().filter(|(bit, _)| bits >> bit & 1 == 1).fold(Self::NONE, |set, (_, one)| set | *one)
     }
 }
+
+/// The bit of MRQC that enables a type.
+const MRQC: [(u32, HashTypes); 9] = [
+    (16, HashTypes::TCP_IPV4),
+    (17, HashTypes::IPV4),
+    (18, HashTypes::TCP_IPV6_EX),
+    (19, HashTypes::IPV6_EX),
+    (20, HashTypes::IPV6),
+    (21, HashTypes::TCP_IPV6),
+    (22, HashTypes::UDP_IPV4),
+    (23, HashTypes::UDP_IPV6),
+    (24, HashTypes::UDP_IPV6_EX),
+];
 
 impl Default for HashTypes {
     /// Addresses, and the ports of TCP.

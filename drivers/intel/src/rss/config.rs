@@ -7,7 +7,7 @@ use super::types::HashTypes;
 /// How received packets are spread over queues.
 ///
 /// ```
-/// use pmd_ixgbe::rss::{HashTypes, Redirection, RssConfig, RssKey};
+/// use pmd_intel::rss::{HashTypes, Redirection, RssConfig, RssKey};
 ///
 /// // Both directions of a connection on the same queue, UDP by its ports too, most of it on queue 1.
 /// let mut table = vec![1; 128];
@@ -35,7 +35,7 @@ pub enum Redirection {
     /// All receive queues in turn, each as often as the others.
     #[default]
     Even,
-    /// A queue for each entry of the table: 128 entries, 512 on the X550.
+    /// A queue for each entry of the table: 128 entries, 512 on the X550 only.
     Table(Vec<u16>),
 }
 
@@ -58,8 +58,19 @@ impl RssKey {
     pub const SYMMETRIC: RssKey = RssKey(repeat([0x6d, 0x5a]));
 
     /// Returns the key as the device's registers hold it: the first byte lowest.
-    pub(super) fn words(&self) -> impl Iterator<Item = u32> + '_ {
+    pub fn words(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes))
+    }
+}
+
+impl RssKey {
+    /// Returns the key that the device's ten registers hold.
+    pub fn from_words(words: [u32; 10]) -> RssKey {
+        let mut key = [0; 40];
+        for (bytes, word) in key.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *bytes = word.to_le_bytes();
+        }
+        RssKey(key)
     }
 }
 
