@@ -33,7 +33,8 @@ impl Variant for Family {
         }
         // The time stamp is in registers, not in the packet.
         flags = flags.without(RxFlags::TIMESTAMP);
-        let mark = info.hash();
+        // The low half is the filter's index, the high half its bucket (82599 datasheet 7.1.6.2).
+        let mark = info.hash() & 0x7fff;
         if words[1] & rx::FLM != 0 {
             // With a match, the hash field holds the filter's software index.
             packet_type = PacketType(packet_type.0 & !0xf);

@@ -46,8 +46,8 @@ impl EtherTypes {
 
     /// Writes the filters into an empty table.
     pub(super) fn apply(&self, hw: &Hw) -> Result<(), PortError> {
-        let used = self.0.iter().enumerate().filter(|(_, filter)| filter.is_some());
-        used.map(|(index, filter)| write(hw, index, *filter)).collect()
+        let mut used = self.0.iter().enumerate().filter(|(_, filter)| filter.is_some());
+        used.try_for_each(|(index, filter)| write(hw, index, *filter))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bench;
 mod filters;
+mod flows;
 mod pauses;
 mod rss;
 mod statistics;
