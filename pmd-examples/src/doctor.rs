@@ -3,12 +3,20 @@
 use std::fs;
 use std::path::Path;
 
+use clap::Args;
 use serde::Serialize;
 use vfio_hal::dma::memory::{Memlock, hugepage_pools, hugetlbfs_mounts};
 
-use crate::cli::DoctorArgs;
 use crate::fault::Fault;
 use crate::{out, output};
+
+/// Check what this machine offers.
+#[derive(Args)]
+pub(crate) struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// How good one thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,17 +1,33 @@
 //! `pmd dump`: write received packets to a capture file.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use pmd_links::{CaptureFormat, Link, LinkError, PcapSink};
 use vfio_hal::dma::pool::Packet;
 
-use crate::cli::DumpArgs;
+use crate::cli::{Common, devices};
 use crate::fault::Fault;
 use crate::port;
 use crate::report::grouped;
 use crate::signal::Stop;
 use crate::single::{self, Queues, Work};
 use crate::{out, output};
+
+/// Write received packets to a capture file.
+#[derive(Args)]
+#[command(after_long_help = devices())]
+pub(crate) struct DumpArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The file to write
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    pub(crate) write: PathBuf,
+    /// End after this many packets
+    #[arg(short = 'c', long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+}
 
 struct Dump {
     file: PcapSink,
@@ -56,19 +72,20 @@ impl Work for Dump {
 
 /// Runs the command.
 pub(crate) fn run(args: &DumpArgs) -> Result<(), Fault> {
-    let core = single::core(&args.env)?;
+    let common = &args.common;
+    let core = single::core(&common.env)?;
     let stop = Stop::on_signal()?;
-    let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1], 1, &stop)?;
+    let mut ports = port::open(&common.env, &common.ports, &port::default_vdevs()[..1], 1, &stop)?;
     let file = PcapSink::create(&args.write, CaptureFormat::default()).map_err(LinkError::from)?;
     let start = std::time::Instant::now();
     let mut dump = Dump { file, start, frame: Vec::new(), written: 0, limit: args.count };
     // What generates without end would fill the disk.
-    let default = (args.count.is_none() && args.env.vdevs.is_empty()).then_some(Duration::from_secs(1));
-    let ended = single::run(core, &args.run, args.ports.burst, &mut ports, &mut dump, default, &stop);
+    let default = (args.count.is_none() && common.env.vdevs.is_empty()).then_some(Duration::from_secs(1));
+    let ended = single::run(core, &common.run, common.ports.burst, &mut ports, &mut dump, default, &stop);
     let flushed = dump.file.flush().map_err(Fault::from);
     let result = ended.result.and(flushed).and(ports.stop());
     let written = dump.written;
-    if args.run.json {
+    if common.run.json {
         let (seconds, error) = (ended.elapsed.as_secs_f64(), result.as_ref().err().map(Fault::to_string));
         output::json(
             &serde_json::json!({ "file": args.write, "packets": written, "seconds": seconds, "error": error }),

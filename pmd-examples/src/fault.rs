@@ -3,6 +3,7 @@
 use pmd_links::{LinkError, SpecError};
 use vfio_hal::DeviceError;
 use vfio_hal::dma::DmaError;
+use vfio_hal::pci::discovery::{BindError, DiscoveryError};
 use vfio_hal::pmd::PortError;
 
 /// Exit code for a command line that cannot be carried out.
@@ -72,6 +73,29 @@ impl From<PortError> for Fault {
             PortError::OutOfRange { .. } | PortError::Invalid { .. } => Fault::Usage(error.to_string()),
             PortError::Dma(error) => error.into(),
             PortError::Ring(vfio_hal::ring::RingError::Size { .. }) => Fault::Usage(error.to_string()),
+            _ => Fault::Run(error.to_string()),
+        }
+    }
+}
+
+impl From<BindError> for Fault {
+    fn from(error: BindError) -> Fault {
+        match error {
+            BindError::NoDriver { .. }
+            | BindError::TooManyFunctions { .. }
+            | BindError::NothingToRestore { .. } => Fault::Usage(error.to_string()),
+            BindError::Discovery(error) => error.into(),
+            _ => Fault::Run(error.to_string()),
+        }
+    }
+}
+
+impl From<DiscoveryError> for Fault {
+    fn from(error: DiscoveryError) -> Fault {
+        match error {
+            DiscoveryError::NoDevice { .. } | DiscoveryError::NoSuch { .. } => {
+                Fault::Usage(error.to_string())
+            }
             _ => Fault::Run(error.to_string()),
         }
     }

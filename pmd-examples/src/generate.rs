@@ -2,16 +2,28 @@
 
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use pmd_links::{Checker, Generator, Kind, Link, Spec, Verdict};
 use vfio_hal::dma::pool::Packet;
 
-use crate::cli::GenArgs;
+use crate::cli::{Common, devices};
 use crate::fault::Fault;
 use crate::port;
 use crate::report::grouped;
 use crate::signal::Stop;
 use crate::single::{self, Queues, Work};
 use crate::{out, output};
+
+/// Send generated packets and count what comes back.
+#[derive(Args)]
+#[command(after_long_help = devices())]
+pub(crate) struct GenArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What to send: size=64..9018|imix,flows=N,rate=FRAMES/S,count=FRAMES,vlan=ID,dst=MAC,src=MAC
+    #[arg(long, default_value = "size=64", value_name = "SPEC")]
+    pub(crate) traffic: String,
+}
 
 /// The port of `pmd gen` when none is given: what it sends comes back.
 const DEFAULT_VDEV: &str = "net_ixgbe0,link=loop";
@@ -98,15 +110,16 @@ impl Work for Generate {
 
 /// Runs the command.
 pub(crate) fn run(args: &GenArgs) -> Result<(), Fault> {
+    let common = &args.common;
     let spec: Spec = format!("gen,{}", args.traffic).parse()?;
     let Kind::Generate { config, .. } = &spec.kind else {
         return Err(Fault::Usage("--traffic describes a generator, such as size=64,flows=16".into()));
     };
     let generator = Generator::new(config).map_err(|error| Fault::Usage(error.to_string()))?;
     let finite = config.count.is_some();
-    let core = single::core(&args.env)?;
+    let core = single::core(&common.env)?;
     let stop = Stop::on_signal()?;
-    let mut ports = port::open(&args.env, &args.ports, &[DEFAULT_VDEV], 1, &stop)?;
+    let mut ports = port::open(&common.env, &common.ports, &[DEFAULT_VDEV], 1, &stop)?;
     let mut work = Generate {
         generator,
         checker: Checker::new(),
@@ -116,14 +129,14 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), Fault> {
         dropped: 0,
         received: 0,
         stopped: false,
-        room: args.ports.mbuf_size as usize,
+        room: common.ports.mbuf_size as usize,
     };
     let default = (!finite).then_some(Duration::from_secs(5));
-    let ended = single::run(core, &args.run, args.ports.burst, &mut ports, &mut work, default, &stop);
+    let ended = single::run(core, &common.run, common.ports.burst, &mut ports, &mut work, default, &stop);
     let result = ended.result.and(ports.stop());
     let Verdict { good, lost, reordered, duplicated, corrupt, foreign, .. } = work.checker.verdict();
     let Generate { sent, dropped, received, .. } = work;
-    if args.run.json {
+    if common.run.json {
         let (seconds, error) = (ended.elapsed.as_secs_f64(), result.as_ref().err().map(Fault::to_string));
         output::json(&serde_json::json!({
             "seconds": seconds, "sent": sent, "tx_dropped": dropped, "received": received, "good": good,

@@ -1,14 +1,36 @@
-//! `pmd info`: what the ports are.
+//! `pmd info`: what the machine's devices are, or what the ports of a command line are.
 
+use clap::Args;
 use serde::Serialize;
 use vfio_hal::pmd::PortInfo;
 
-use crate::cli::InfoArgs;
+use crate::cli::{EnvArgs, PortArgs, devices};
 use crate::fault::Fault;
 use crate::port;
 use crate::report::{Stats, xstats};
 use crate::signal::Stop;
 use crate::{out, output};
+
+/// Show PCI devices with driver, IOMMU group, NUMA node and link; with --vdev or -a, the ports of these devices.
+#[derive(Args)]
+#[command(after_long_help = devices())]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) env: EnvArgs,
+    #[command(flatten)]
+    pub(crate) ports: PortArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show extended statistics too
+    #[arg(long)]
+    pub(crate) xstats: bool,
+    /// Without ports: every PCI device, also those that are no network devices
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) root: crate::bind::Root,
+}
 
 #[derive(Serialize)]
 struct Info {
@@ -33,8 +55,11 @@ struct Info {
 
 /// Runs the command.
 pub(crate) fn run(args: &InfoArgs) -> Result<(), Fault> {
+    if !args.env.names_ports() {
+        return crate::bind::list(&args.root.system(), args.all, args.json);
+    }
     let stop = Stop::on_signal()?;
-    let mut ports = port::open(&args.env, &args.ports, &port::default_vdevs()[..1], 1, &stop)?;
+    let mut ports = port::open(&args.env, &args.ports, &[], 1, &stop)?;
     let mut infos = Vec::new();
     for (number, one) in ports.open.iter_mut().enumerate() {
         let PortInfo {

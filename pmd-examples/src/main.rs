@@ -4,12 +4,14 @@
 //! (pinned worker threads) and [`report`] (rates, statistics, JSON). Start with `fwd`.
 #![forbid(unsafe_code)]
 
+mod bind;
 mod cli;
 mod doctor;
 mod dump;
 mod fault;
 mod fwd;
 mod generate;
+mod hugepages;
 mod info;
 mod lcore;
 mod memory;
@@ -37,6 +39,10 @@ fn main() -> ExitCode {
         Command::Gen(args) => generate::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Bind(args) => bind::run(&args),
+        Command::Unbind(args) => bind::run_unbind(&args),
+        Command::Status(args) => bind::run_status(&args),
+        Command::Hugepages(args) => hugepages::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(args) => serve::run(&args),
     };

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use vfio_hal::irq::EventFd;
 
+use super::options::{FwdArgs, Idle, Mode};
 use super::stream::Stream;
-use crate::cli::{FwdArgs, Idle, Mode, Models};
+use crate::cli::Models;
 use crate::fault::Fault;
 use crate::port::Ports;
 
@@ -27,7 +28,7 @@ const NAP: Duration = Duration::from_micros(50);
 pub(crate) fn check(args: &FwdArgs) -> Result<(), Fault> {
     let refused = |why: &str| Err(Fault::Usage(format!("--idle interrupt {why}")));
     match args.idle {
-        Idle::Interrupt if args.env.models == Models::Inline => refused(
+        Idle::Interrupt if args.common.env.models == Models::Inline => refused(
             "sleeps, and models that work on the lcores would sleep too: add --models threads, or use --idle yield",
         ),
         Idle::Interrupt if args.forward_mode == Mode::Txonly => {

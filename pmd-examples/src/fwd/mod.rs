@@ -6,6 +6,7 @@
 mod icmpecho;
 mod idle;
 mod modes;
+mod options;
 mod settle;
 mod stream;
 mod worker;
@@ -13,7 +14,6 @@ mod worker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cli::{FwdArgs, Mode};
 use crate::fault::Fault;
 use crate::lcore;
 use crate::port::{self, Ports};
@@ -21,8 +21,11 @@ use crate::report::{Forwarded, LcoreReport, PortReport, Rates, RunReport, xstats
 use crate::signal::Stop;
 use crate::{note, out, output};
 
+pub(crate) use options::FwdArgs;
+
 use idle::Policy;
 use modes::Action;
+use options::Mode;
 use stream::Stream;
 use worker::Lcore;
 
@@ -34,10 +37,11 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
-    let cores = lcore::choose(args.env.lcores.as_ref())?;
+    let cores = lcore::choose(args.common.env.lcores.as_ref())?;
     check(args, cores.len())?;
     let stop = Stop::on_signal()?;
-    let mut ports = port::open(&args.env, &args.ports, port::default_vdevs(), cores.len(), &stop)?;
+    let mut ports =
+        port::open(&args.common.env, &args.common.ports, port::default_vdevs(), cores.len(), &stop)?;
     let action = Action::new(args, &ports);
     let mut lcores = distribute(&mut ports, &cores, args, &action)?;
     lcores.iter().for_each(|lcore| note!("{lcore}"));
@@ -57,7 +61,7 @@ pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
     // The first failure is the cause, those that follow from it would hide it.
     let ended = ended.and(ports.stop());
     report.error = ended.as_ref().err().map(Fault::to_string);
-    if args.run.json {
+    if args.common.run.json {
         output::json(&report)?;
     } else {
         report.print();
@@ -71,8 +75,8 @@ pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
 
 /// Checks what can be checked before anything is opened.
 fn check(args: &FwdArgs, lcores: usize) -> Result<(), Fault> {
-    let vdevs = port::vdevs(&args.env, port::default_vdevs()).len();
-    let (rxq, txq) = (args.ports.rxq, args.ports.txq);
+    let vdevs = port::vdevs(&args.common.env, port::default_vdevs()).len();
+    let (rxq, txq) = (args.common.ports.rxq, args.common.ports.txq);
     if txq < rxq && args.forward_mode != Mode::Rxonly {
         return Err(Fault::Usage(format!(
             "--txq {txq} is less than --rxq {rxq}: each receive queue forwards through the transmit queue of its number, \
@@ -89,8 +93,8 @@ fn check(args: &FwdArgs, lcores: usize) -> Result<(), Fault> {
         let last = vdevs - 1;
         return Err(Fault::Usage(format!("--eth-peer names port {port}: there are ports 0 to {last}")));
     }
-    if u32::from(args.txpkts) > args.ports.mbuf_size {
-        let (txpkts, mbuf_size) = (args.txpkts, args.ports.mbuf_size);
+    if u32::from(args.txpkts) > args.common.ports.mbuf_size {
+        let (txpkts, mbuf_size) = (args.txpkts, args.common.ports.mbuf_size);
         return Err(Fault::Usage(format!(
             "--txpkts {txpkts} does not fit into a buffer of --mbuf-size {mbuf_size}: raise that"
         )));
@@ -112,7 +116,7 @@ fn distribute(
     action: &Action,
 ) -> Result<Vec<Lcore>, Fault> {
     let count = ports.open.len();
-    let burst = usize::from(args.ports.burst);
+    let burst = usize::from(args.common.ports.burst);
     let mut lcores: Vec<Lcore> = cores.iter().map(|&core| Lcore::new(core, &ports.pool, burst)).collect();
     for (number, step) in ports.steps.iter().enumerate() {
         let index = number % lcores.len();
@@ -143,7 +147,7 @@ fn distribute(
 
 /// Forwards on all lcores until it is time to end, then until nothing is under way.
 fn forward(args: &FwdArgs, ports: &mut Ports, lcores: &mut [Lcore], stop: &Stop) -> Result<(), Fault> {
-    let duration = match args.run.duration {
+    let duration = match args.common.run.duration {
         Some(time) => Some(time).filter(|time| !time.is_zero()),
         None if args.forward_mode == Mode::Txonly => Some(DEFAULT_DURATION),
         None => ports.open.iter().all(|one| one.plugged.endless).then_some(DEFAULT_DURATION),
@@ -199,14 +203,14 @@ fn watch(
         }
         thread::sleep(TICK.min(left.unwrap_or(TICK)));
         let over = shown.elapsed();
-        if !args.run.stats_period.is_zero() && over >= args.run.stats_period {
+        if !args.common.run.stats_period.is_zero() && over >= args.common.run.stats_period {
             shown = Instant::now();
             let mut now = Vec::new();
             for one in &mut ports.open {
                 now.push(one.stats()?);
             }
             for line in rates.lines(&now, over) {
-                if args.run.json { note!("{line}") } else { out!("{line}") }
+                if args.common.run.json { note!("{line}") } else { out!("{line}") }
             }
         }
     }
@@ -234,7 +238,7 @@ fn report(
         let all = xstats(&mut *one.port).unwrap_or_default();
         let seen = all.get("rx_total_packets").copied().unwrap_or_default();
         let refused = stats.imissed + stats.ierrors;
-        let filtered = match args.ports.no_promiscuous {
+        let filtered = match args.common.ports.no_promiscuous {
             true => seen.saturating_sub(refused + forwarded.rx_packets),
             false => 0,
         };
@@ -250,7 +254,7 @@ fn report(
             forwarded,
             stats: stats.into(),
             filtered,
-            xstats: args.run.xstats.then_some(all),
+            xstats: args.common.run.xstats.then_some(all),
             link_rx_frames: traffic.rx_frames,
             link_tx_frames: traffic.tx_frames,
             spoiled: verdict.map(|verdict| verdict.frames.saturating_sub(verdict.good)),

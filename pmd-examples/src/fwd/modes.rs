@@ -6,7 +6,7 @@ use vfio_hal::dma::pool::{Burst, Cache};
 use vfio_hal::pmd::MacAddr;
 
 use super::icmpecho;
-use crate::cli::{FwdArgs, Mode};
+use super::options::{FwdArgs, Mode};
 use crate::port::Ports;
 
 /// A mode with all that it needs. Clones share it.

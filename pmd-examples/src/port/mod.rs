@@ -5,6 +5,7 @@
 //! [`Ports::stop`] takes everything back and checks that no buffer is missing.
 
 mod check;
+pub(crate) mod drivers;
 mod gate;
 mod vdev;
 

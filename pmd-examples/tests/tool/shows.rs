@@ -8,7 +8,7 @@ use super::support::{number, pmd, run};
 fn help_is_whole() {
     let ran = run("--help");
     assert_eq!(ran.code, Some(0));
-    for command in ["fwd", "gen", "dump", "info", "doctor"] {
+    for command in ["fwd", "gen", "dump", "info", "bind", "unbind", "status", "hugepages", "doctor"] {
         assert!(ran.stdout.contains(&format!("\n  {command} ")), "{}", ran.stdout);
         let help = run(&format!("{command} --help"));
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
@@ -101,7 +101,7 @@ fn info_shows_ports() {
     {
         assert!(ran.stdout.contains(words), "no {words} in {}", ran.stdout);
     }
-    let ran = run("info --json --xstats");
+    let ran = run("info --json --xstats --vdev net_ixgbe0");
     let ports: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(number(&ports, "/0/max_rss_queues"), 16);
     assert_eq!(ports[0]["link_up"], true);
@@ -119,7 +119,7 @@ fn doctor_names_every_check() {
 
 #[test]
 fn the_tracer_names_registers() {
-    let output = pmd("info --trace-mmio").output().unwrap();
+    let output = pmd("info --trace-mmio --vdev net_ixgbe0").output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("CTRL") && text.contains("STATUS"), "{text}");
 }
