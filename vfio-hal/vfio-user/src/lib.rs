@@ -22,6 +22,7 @@ mod model;
 mod msix;
 pub mod proto;
 pub mod server;
+mod shared;
 mod spec;
 
 pub use capability::{CapabilityAccess, CapabilityId, CapabilitySpec};
@@ -34,4 +35,5 @@ pub use model::{
     Work,
 };
 pub use msix::Msix;
+pub use shared::{SharedError, SharedRegisters};
 pub use spec::{BarKind, BarSpec, ConfigCallback, Ids, OneWay, PciType, Spec};

@@ -1,6 +1,6 @@
-//! Client memory in this process: the crate's only unsafe code.
+//! Memory shared with a client, mapped into this process: the crate's only unsafe code.
 //!
-//! - [`View`] is a mapping of a part of a file that the client sent. It is never given out as a reference: the
+//! - [`View`] is a mapping of a part of a file, which the client sent or was given. It is never given out as a reference: the
 //!   client may write at any moment, so bytes are copied as relaxed atomics, and words that order others are
 //!   loaded with Acquire and stored with Release.
 //!
@@ -128,6 +128,15 @@ impl View {
         // SAFETY: inside of the mapping, aligned, and the mapping is writable.
         unsafe { word.cast::<AtomicU64>().as_ref() }.store(value, Ordering::Release);
         true
+    }
+
+    /// Loads an aligned 32-bit word with Acquire order.
+    #[inline]
+    pub(crate) fn load32(&self, at: u64) -> Option<u32> {
+        let word = self.inside(at, size_of::<u32>())?;
+        let word = Some(word).filter(|word| word.as_ptr().addr().is_multiple_of(size_of::<u32>()))?;
+        // SAFETY: inside of the mapping, and aligned.
+        Some(unsafe { word.cast::<AtomicU32>().as_ref() }.load(Ordering::Acquire))
     }
 
     /// Stores an aligned 32-bit word with Release order. False if it cannot be.

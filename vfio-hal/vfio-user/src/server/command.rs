@@ -18,8 +18,8 @@ use super::peer::Channel;
 use crate::model::{DeviceModel, DmaRange, IrqKind, ResetKind};
 use crate::proto::wire::{
     self, DEVICE_PCI, DEVICE_RESET, DMA_READ, DMA_WRITE, DeviceInfo, DmaMap, DmaUnmap, ERROR, IrqInfo,
-    IrqSet, MultiWrite, NO_REPLY, PCI_IRQS, PCI_REGIONS, RegionAccess, RegionInfo, RegionIoFds, TYPE_COMMAND,
-    TYPE_MASK, TYPE_REPLY, UNMAP_ALL,
+    IrqSet, MultiWrite, NO_REPLY, PCI_IRQS, PCI_REGIONS, REGION_READ, REGION_WRITE, RegionAccess, RegionInfo,
+    RegionIoFds, TYPE_COMMAND, TYPE_MASK, TYPE_REPLY, UNMAP_ALL,
 };
 use crate::proto::{Capabilities, Command, Header, Message, TwinSocket};
 
@@ -274,7 +274,7 @@ impl<M: DeviceModel> Server<M> {
 
     fn read(&mut self, request: RegionAccess) -> Result<Answer, Errno> {
         let count = self.data_count(request.count)?;
-        self.check_range(request.region, request.offset, count)?;
+        self.check_range(request.region, request.offset, count, REGION_READ)?;
         let mut body = request.as_bytes().to_vec();
         body.resize(size_of::<RegionAccess>() + count, 0);
         let data = &mut body[size_of::<RegionAccess>()..];
@@ -287,7 +287,7 @@ impl<M: DeviceModel> Server<M> {
         if self.data_count(request.count)? != data.len() {
             return Err(Errno::INVAL);
         }
-        self.check_range(request.region, request.offset, data.len())?;
+        self.check_range(request.region, request.offset, data.len(), REGION_WRITE)?;
         self.region_write(request.region, request.offset, data)?;
         Ok(Answer::of(&request))
     }
@@ -308,7 +308,7 @@ impl<M: DeviceModel> Server<M> {
             if write.count > 8 {
                 return Err(Errno::INVAL);
             }
-            self.check_range(write.region, write.offset, write.count as usize)?;
+            self.check_range(write.region, write.offset, write.count as usize, REGION_WRITE)?;
         }
         for write in &writes {
             self.region_write(write.region, write.offset, &write.data[..write.count as usize])?;

@@ -6,16 +6,19 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
+use super::ServerError;
 use super::bus::Recent;
 use super::dirty::DirtyLog;
 use super::dma::{Bounds, Table};
 use super::irq::Vectors;
 use super::peer::Peer;
-use crate::check::SpecError;
 use crate::config::{ConfigError, WriteError};
 use crate::function::{Function, Signal};
-use crate::model::{ConfigBus, Context, Doorbells};
-use crate::spec::{BarKind, Spec};
+use crate::model::{ConfigBus, Context, Doorbells, SharedArea};
+use crate::shared::SharedWord;
+use crate::spec::Spec;
 
 /// The server without its model.
 pub(super) struct Core {
@@ -40,29 +43,53 @@ pub(super) struct Core {
 }
 
 /// Doorbell registers.
-pub(super) struct Bells(Box<[Cell<u32>]>);
+pub(super) struct Bells(Box<[Bell]>);
+
+enum Bell {
+    /// Written by message only.
+    Own(Cell<u32>),
+    /// In a page that the client may map.
+    Shared(SharedWord),
+}
+
+impl Bells {
+    fn new(spec: &Spec, shared: &[SharedArea]) -> Result<Bells, Errno> {
+        let bell = |&(bar, offset): &(u8, u64)| {
+            let word = SharedWord::find(shared, bar, offset)?;
+            Ok(word.map_or(Bell::Own(Cell::new(0)), Bell::Shared))
+        };
+        Ok(Bells(spec.doorbells.iter().map(bell).collect::<Result<_, Errno>>()?))
+    }
+}
 
 impl Doorbells for Bells {
     fn load(&self, index: usize) -> u32 {
-        self.0.get(index).map_or(0, Cell::get)
+        match self.0.get(index) {
+            Some(Bell::Own(value)) => value.get(),
+            Some(Bell::Shared(word)) => word.load(),
+            None => 0,
+        }
     }
 
     fn store(&self, index: usize, value: u32) {
-        if let Some(bell) = self.0.get(index) {
-            bell.set(value);
+        match self.0.get(index) {
+            Some(Bell::Own(bell)) => bell.set(value),
+            Some(Bell::Shared(word)) => word.store(value),
+            None => {}
         }
     }
 }
 
 impl Core {
-    pub(super) fn new(spec: Spec, bounds: Bounds) -> Result<Core, SpecError> {
+    pub(super) fn new(spec: Spec, shared: &[SharedArea], bounds: Bounds) -> Result<Core, ServerError> {
         let core = Core {
             function: RefCell::new(Function::new(&spec)?),
             vectors: RefCell::new(Vectors::new(&spec)),
             asserted: Cell::new(false),
             armed: Cell::new(false),
             master: Cell::new(false),
-            bells: Bells(spec.doorbells.iter().map(|_| Cell::new(0)).collect()),
+            bells: Bells::new(&spec, shared)
+                .map_err(|errno| ServerError::System { what: "map a page of shared registers", errno })?,
             table: Table::new(bounds),
             recent: RefCell::default(),
             logging: Cell::new(false),
@@ -101,12 +128,6 @@ impl Core {
             self.deliver(signal);
         }
         result
-    }
-
-    /// Returns whether BARs of this kind answer.
-    pub(super) fn answers(&self, kind: BarKind) -> bool {
-        let function = self.function.borrow();
-        if kind.is_memory() { function.config().memory_enabled() } else { function.config().io_enabled() }
     }
 
     /// Returns the number of the doorbell at a place, if there is one.

@@ -12,17 +12,17 @@ use zerocopy::IntoBytes;
 
 use super::ServerError;
 use super::dma::PAGE;
-use crate::config::CONFIG_BYTES;
 use crate::model::{DeviceModel, NotifyArea, SharedArea};
 use crate::proto::wire::{
-    CAP_SPARSE_MMAP, CapHeader, IOEVENTFD_DATAMATCH, IoFd, PCI_REGIONS, REGION_CAPS, REGION_CONFIG,
-    REGION_MMAP, REGION_READ, REGION_WRITE, RegionInfo, RegionIoFds, SparseArea, SparseHeader,
+    CAP_SPARSE_MMAP, CapHeader, IOEVENTFD_DATAMATCH, IoFd, PCI_REGIONS, REGION_CAPS, REGION_MMAP,
+    REGION_READ, REGION_WRITE, RegionInfo, RegionIoFds, SparseArea, SparseHeader,
 };
-use crate::spec::Spec;
+use crate::spec::{OneWay, Spec};
 
 /// The regions of a function.
 pub(super) struct Regions {
     sizes: [u64; PCI_REGIONS as usize],
+    flags: [u32; PCI_REGIONS as usize],
     shared: Vec<SharedArea>,
     notify: Vec<(NotifyArea, Arc<OwnedFd>)>,
 }
@@ -36,14 +36,23 @@ pub(super) struct Answer {
 impl Regions {
     pub(super) fn new<M: DeviceModel>(spec: &Spec, model: &M) -> Result<Regions, ServerError> {
         let mut sizes = [0; PCI_REGIONS as usize];
-        for bar in &spec.bars {
-            sizes[usize::from(bar.index)] = bar.size;
+        let mut flags = [REGION_READ | REGION_WRITE; PCI_REGIONS as usize];
+        for (index, (size, flags)) in (0..).zip(sizes.iter_mut().zip(&mut flags)) {
+            *size = match index {
+                Spec::CONFIG => spec.pci_type.config_bytes().into(),
+                _ => spec.region_bytes(index),
+            };
+            match spec.one_way(index) {
+                _ if *size == 0 => *flags = 0,
+                None => {}
+                Some(OneWay::ReadOnly) => *flags = REGION_READ,
+                Some(OneWay::WriteOnly) => *flags = REGION_WRITE,
+            }
         }
-        sizes[REGION_CONFIG as usize] = CONFIG_BYTES.into();
         let mut shared = model.shared_areas();
         shared.sort_by_key(|area| (area.bar, area.offset));
         for (at, area) in shared.iter().enumerate() {
-            let size = spec.bar(area.bar).map_or(0, |bar| bar.size);
+            let size = spec.region_bytes(area.bar);
             let inside = area.offset.checked_add(area.len).is_some_and(|end| end <= size);
             let pages = (area.offset | area.len | area.file_offset).is_multiple_of(PAGE) && area.len > 0;
             let before = at.checked_sub(1).and_then(|at| shared.get(at));
@@ -51,6 +60,10 @@ impl Regions {
                 before.is_none_or(|other| other.bar != area.bar || other.offset + other.len <= area.offset);
             if !inside || !pages || !apart {
                 return Err(ServerError::Area { bar: area.bar, offset: area.offset });
+            }
+            let start = |area: &SharedArea| area.file_offset.wrapping_sub(area.offset);
+            if before.is_some_and(|other| other.bar == area.bar && start(other) != start(area)) {
+                return Err(ServerError::AreaFiles { bar: area.bar, offset: area.offset });
             }
         }
         let mut notify = Vec::new();
@@ -64,7 +77,17 @@ impl Regions {
                 .map_err(|errno| ServerError::System { what: "make an eventfd", errno })?;
             notify.push((area, Arc::new(fd)));
         }
-        Ok(Regions { sizes, shared, notify })
+        Ok(Regions { sizes, flags, shared, notify })
+    }
+
+    /// Returns the areas that can be mapped.
+    pub(super) fn shared(&self) -> &[SharedArea] {
+        &self.shared
+    }
+
+    /// Returns the flags of a region: whether it can be read and written.
+    pub(super) fn flags(&self, region: u32) -> u32 {
+        self.flags.get(region as usize).copied().unwrap_or(0)
     }
 
     /// Returns the size of a region in bytes, 0 for one that is not there; `None` beyond the last.
@@ -82,7 +105,7 @@ impl Regions {
         let areas: Vec<&SharedArea> =
             self.shared.iter().filter(|area| u32::from(area.bar) == request.index).collect();
         let whole = matches!(areas[..], [area] if area.offset == 0 && area.len == size);
-        let mut flags = if size > 0 { REGION_READ | REGION_WRITE } else { 0 };
+        let mut flags = self.flags(request.index);
         let mut info = RegionInfo { flags, cap_offset: 0, size, offset: 0, ..*request };
         if areas.is_empty() || areas.len() > max_fds {
             info.flags = flags;
@@ -102,7 +125,7 @@ impl Regions {
         let need = FIXED + caps.len();
         info.argsz = need as u32;
         info.flags = flags;
-        // A region is mapped at its own offset from this; so areas keep their distances in the file.
+        // An area is at this and its own offset in its file: all of them agree on it.
         info.offset = areas[0].file_offset.wrapping_sub(areas[0].offset);
         if need > request.argsz as usize {
             return Ok(Answer { body: info.as_bytes().to_vec(), fds: Vec::new() });

@@ -120,9 +120,19 @@ pub enum ServerError {
     NotASocket,
     /// An area that the model shares is not in a BAR, or not whole pages.
     #[error(
-        "the shared area at offset {offset:#x} of BAR {bar} is not made of whole pages inside of the BAR"
+        "the shared area at offset {offset:#x} of BAR {bar} is not made of whole pages inside of the BAR, or overlaps another"
     )]
     Area {
+        /// The BAR.
+        bar: u8,
+        /// The offset in bytes.
+        offset: u64,
+    },
+    /// The areas of a region do not agree on where it starts in their files.
+    #[error(
+        "the shared area at offset {offset:#x} of BAR {bar} has another distance to its place in its file than the area before it: a client is told one for all"
+    )]
+    AreaFiles {
         /// The BAR.
         bar: u8,
         /// The offset in bytes.
@@ -241,7 +251,7 @@ impl<M: DeviceModel> Server<M> {
         let bounds = Bounds { entries: options.max_dma_maps as usize, views: options.max_views.max(1) };
         let spec = model.spec();
         let regions = info::Regions::new(&spec, &model)?;
-        let core = Core::new(spec, bounds)?;
+        let core = Core::new(spec, regions.shared(), bounds)?;
         let stats = ServerStats::default();
         Ok(Server {
             model,

@@ -9,13 +9,40 @@ use super::Server;
 use crate::config::{Part, WriteError};
 use crate::model::{AccessError, ConfigBus, DeviceModel, ResetKind};
 use crate::proto::wire::REGION_CONFIG;
+use crate::spec::Spec;
 
 impl<M: DeviceModel> Server<M> {
     /// Checks that a range is inside of a region that is there.
-    pub(super) fn check_range(&self, region: u32, offset: u64, count: usize) -> Result<(), Errno> {
+    pub(super) fn check_range(
+        &self,
+        region: u32,
+        offset: u64,
+        count: usize,
+        right: u32,
+    ) -> Result<(), Errno> {
         let size = self.regions.size(region).ok_or(Errno::INVAL)?;
         let end = offset.checked_add(count as u64).ok_or(Errno::INVAL)?;
-        if end <= size { Ok(()) } else { Err(Errno::INVAL) }
+        let allowed = self.regions.flags(region) & right != 0;
+        if end > size || !allowed || (region == VGA && !is_vga(offset, end)) {
+            return Err(Errno::INVAL);
+        }
+        Ok(())
+    }
+
+    /// Returns whether accesses reach the device.
+    fn answers(&self, region: u32, offset: u64) -> Result<bool, Errno> {
+        let function = self.core.function.borrow();
+        let config = function.config();
+        match region as u8 {
+            // VFIO's clients read it without switching it on, and the kernel does that for them.
+            Spec::ROM => Ok(true),
+            Spec::VGA if offset < VGA_MEMORY => Ok(config.io_enabled()),
+            Spec::VGA => Ok(config.memory_enabled()),
+            bar => {
+                let kind = self.core.spec.bar(bar).ok_or(Errno::INVAL)?.kind;
+                Ok(if kind.is_memory() { config.memory_enabled() } else { config.io_enabled() })
+            }
+        }
     }
 
     /// Fills `data` from a region. The caller checked the range.
@@ -30,19 +57,15 @@ impl<M: DeviceModel> Server<M> {
         if region == REGION_CONFIG {
             return self.config_read(offset as u16, data);
         }
-        let bar = region as u8;
-        let kind = self.core.spec.bar(bar).ok_or(Errno::INVAL)?.kind;
-        if !self.core.answers(kind) {
+        if !self.answers(region, offset)? {
             data.fill(0xff);
             return Ok(());
         }
+        let bar = region as u8;
         let (mut at, mut rest) = (offset, data);
         while !rest.is_empty() {
             let (part, more) = rest.split_at_mut(width(at, rest.len()));
-            if self.read_one(bar, at, part).is_err() {
-                self.refused_access();
-                part.fill(0xff);
-            }
+            self.read_one(bar, at, part).map_err(|error| self.refused_access(bar, error))?;
             at += part.len() as u64;
             rest = more;
         }
@@ -74,17 +97,14 @@ impl<M: DeviceModel> Server<M> {
         if region == REGION_CONFIG {
             return self.config_write(offset as u16, data);
         }
-        let bar = region as u8;
-        let kind = self.core.spec.bar(bar).ok_or(Errno::INVAL)?.kind;
-        if !self.core.answers(kind) {
+        if !self.answers(region, offset)? {
             return Ok(());
         }
+        let bar = region as u8;
         let (mut at, mut rest) = (offset, data);
         while !rest.is_empty() {
             let (part, more) = rest.split_at(width(at, rest.len()));
-            if self.write_one(bar, at, part).is_err() {
-                self.refused_access();
-            }
+            self.write_one(bar, at, part).map_err(|error| self.refused_access(bar, error))?;
             at += part.len() as u64;
             rest = more;
         }
@@ -152,10 +172,23 @@ impl<M: DeviceModel> Server<M> {
         }
     }
 
-    /// A bus answers a read that no register takes with all ones, and drops a write.
-    fn refused_access(&mut self) {
+    /// What the model does not answer is an error of the access that asked for it.
+    fn refused_access(&mut self, bar: u8, error: AccessError) -> Errno {
         self.stats.refused_accesses += 1;
+        log::debug!("region {bar}: {error}");
+        Errno::INVAL
     }
+}
+
+/// Where the VGA region's memory starts; I/O ports are below.
+const VGA_MEMORY: u64 = 0xa_0000;
+const VGA: u32 = Spec::VGA as u32;
+
+/// Returns whether a range is one of VGA's legacy addresses.
+fn is_vga(offset: u64, end: u64) -> bool {
+    [(VGA_MEMORY, 0xc_0000), (0x3b0, 0x3bc), (0x3c0, 0x3e0)]
+        .iter()
+        .any(|&(low, high)| offset >= low && end <= high)
 }
 
 /// Returns how many bytes at the front of a range are one access.

@@ -70,6 +70,8 @@ pub mod reg {
     pub const DEASSERT: u32 = 5;
     pub const LOAD: u32 = 6;
     pub const STORE: u32 = 7;
+    /// What doorbell number `LENGTH` holds.
+    pub const RING: u32 = 8;
 
     pub const DONE: u32 = 1;
     pub const FAULT: u32 = 2;
@@ -77,6 +79,7 @@ pub mod reg {
 
 /// A device with 4 KiB of registers, 8 MSI-X vectors, MSI and a pin.
 pub struct Toy {
+    pub spec: Spec,
     pub registers: Vec<u8>,
     pub steps: Arc<AtomicU64>,
     pub shared: Vec<SharedArea>,
@@ -86,9 +89,29 @@ pub struct Toy {
     pub incoming: Vec<u8>,
 }
 
+/// What [`Toy`] is unless a test changes it.
+pub fn toy_spec() -> Spec {
+    Spec {
+        ids: Ids { vendor: 0x1234, device: 0x5678, ..Ids::default() },
+        bars: vec![
+            BarSpec { index: 0, size: 4096, kind: BarKind::Memory64 },
+            BarSpec { index: 2, size: 1 << 16, kind: BarKind::Memory64Prefetchable },
+            BarSpec { index: 4, size: 4096, kind: BarKind::Memory32 },
+            BarSpec { index: 5, size: 64, kind: BarKind::Io },
+        ],
+        msix_vectors: 8,
+        msix_bar: 4,
+        msi_vectors: 4,
+        intx: true,
+        doorbells: vec![(0, reg::BELL)],
+        ..Spec::default()
+    }
+}
+
 impl Default for Toy {
     fn default() -> Toy {
         Toy {
+            spec: toy_spec(),
             registers: vec![0; 4096],
             steps: Arc::default(),
             shared: Vec::new(),
@@ -142,6 +165,10 @@ impl Toy {
                 let word = self.registers[scratch..scratch + 8].try_into().unwrap();
                 cx.dma.store(address, u64::from_le_bytes(word)).is_ok()
             }
+            reg::RING => {
+                self.set(reg::SCRATCH, cx.doorbells.load(len));
+                true
+            }
             _ => false,
         }
     }
@@ -149,21 +176,7 @@ impl Toy {
 
 impl DeviceModel for Toy {
     fn spec(&self) -> Spec {
-        Spec {
-            ids: Ids { vendor: 0x1234, device: 0x5678, ..Ids::default() },
-            bars: vec![
-                BarSpec { index: 0, size: 4096, kind: BarKind::Memory64 },
-                BarSpec { index: 2, size: 1 << 16, kind: BarKind::Memory64Prefetchable },
-                BarSpec { index: 4, size: 4096, kind: BarKind::Memory32 },
-                BarSpec { index: 5, size: 64, kind: BarKind::Io },
-            ],
-            msix_vectors: 8,
-            msix_bar: 4,
-            msi_vectors: 4,
-            intx: true,
-            doorbells: vec![(0, reg::BELL)],
-            ..Spec::default()
-        }
+        self.spec.clone()
     }
 
     fn bar_read(
@@ -173,8 +186,14 @@ impl DeviceModel for Toy {
         offset: u64,
         data: &mut [u8],
     ) -> Result<(), AccessError> {
-        if bar != 0 {
-            return Err(AccessError::OutOfRange { bar, offset });
+        match bar {
+            0 => {}
+            // The ROM, VGA and the one-way BAR: their offsets, byte by byte.
+            3 | Spec::ROM | Spec::VGA => {
+                data.iter_mut().zip(offset..).for_each(|(byte, at)| *byte = at as u8);
+                return Ok(());
+            }
+            _ => return Err(AccessError::OutOfRange { bar, offset }),
         }
         let at = offset as usize;
         data.copy_from_slice(&self.registers[at..at + data.len()]);
@@ -188,8 +207,15 @@ impl DeviceModel for Toy {
         offset: u64,
         data: &[u8],
     ) -> Result<(), AccessError> {
-        if bar != 0 {
-            return Err(AccessError::OutOfRange { bar, offset });
+        match bar {
+            0 => {}
+            // What was written last is in the scratch area: where, and what.
+            1 | 3 | Spec::VGA => {
+                self.set(reg::SCRATCH, offset as u32);
+                self.registers[reg::SCRATCH as usize + 4..][..data.len()].copy_from_slice(data);
+                return Ok(());
+            }
+            _ => return Err(AccessError::OutOfRange { bar, offset }),
         }
         let at = offset as usize;
         self.registers[at..at + data.len()].copy_from_slice(data);

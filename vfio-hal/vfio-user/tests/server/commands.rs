@@ -1,9 +1,8 @@
 //! Negotiation, information and register accesses.
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
-use vfio_user_kit::SharedArea;
+use vfio_user_kit::SharedRegisters;
 use vfio_user_kit::server::ServerOptions;
 
 use crate::common::*;
@@ -104,13 +103,7 @@ fn regions_and_interrupts_are_those_of_the_spec() {
 }
 
 fn two_areas() -> Toy {
-    let area = |offset: u64| SharedArea {
-        bar: 2,
-        offset,
-        len: 4096,
-        file: Arc::new(memory(4096, true)),
-        file_offset: 0,
-    };
+    let area = |offset: u64| SharedRegisters::new(2, offset, 4096).unwrap().area();
     Toy { shared: vec![area(0x8000), area(0x2000)], ..Toy::default() }
 }
 
@@ -130,6 +123,10 @@ fn each_sparse_area_comes_with_its_own_file_when_there_is_room() {
     let areas = [words(&[1 << 16 | 1, 0, 2, 0]), longs(&[0x2000, 0x1000, 0x8000, 0x1000])].concat();
     assert_eq!(reply.body[32..], areas);
     assert_eq!(reply.fds.len(), 2);
+    // An area is at the region's offset and its own, in the descriptor with its number.
+    assert_eq!(reply.body[24..32], longs(&[0]));
+    poke(&reply.fds[1], 0x8000, &[1]);
+    assert_eq!((peek(&reply.fds[0], 0x2000, 1), peek(&reply.fds[1], 0x8000, 1)), (vec![0], vec![1]));
 }
 
 #[test]
@@ -182,14 +179,26 @@ fn registers_take_every_width_and_alignment() {
 }
 
 #[test]
-fn what_no_register_answers_reads_all_ones() {
+fn a_bar_that_is_switched_off_reads_all_ones() {
     let served = Served::start();
     let mut client = Client::open(&served.path);
-    assert_eq!(client.read(2, 0, 4), [0xff; 4]);
-    client.write(2, 0, &[1, 2, 3, 4]);
+    client.write32(reg::SCRATCH, 5);
     client.write(7, 4, &[0, 0]);
-    assert_eq!(client.read(0, 0, 4), [0xff; 4], "memory access is off");
+    assert_eq!(client.read(0, reg::SCRATCH, 4), [0xff; 4], "memory access is off");
+    client.write32(reg::SCRATCH, 6);
     assert_eq!(client.read(7, 0, 4), [0x34, 0x12, 0x78, 0x56], "configuration space answers always");
+    client.write(7, 4, &[2, 0]);
+    assert_eq!(client.read(0, reg::SCRATCH, 4), [5, 0, 0, 0], "and the write was dropped");
+}
+
+#[test]
+fn a_callback_that_fails_becomes_an_errno() {
+    let served = Served::start();
+    let mut client = Client::open(&served.path);
+    assert_eq!(client.call(REGION_READ, &access(0, 2, 4), &[]).error(), EINVAL);
+    let write = [access(0, 2, 4), vec![1; 4]].concat();
+    assert_eq!(client.call(REGION_WRITE, &write, &[]).error(), EINVAL);
+    client.check();
     drop(client);
     assert_eq!(served.stop().refused_accesses, 2);
 }

@@ -9,3 +9,4 @@ mod hostile;
 mod interrupts;
 mod life;
 mod migration;
+mod regions;
