@@ -2,6 +2,8 @@
 //!
 //! - [`desc`]: advanced and legacy descriptors, and how a packet's offloads become descriptors.
 //! - [`rss`]: what is asked of RSS: key, hash types, redirection table.
+//! - [`LinkConfig`] and [`pause`]: what is asked of a link, and what its two sides agree on.
+//! - [`Failed`] and [`PortKey`]: what the type states of a port need.
 //! - [`Rings`] and [`Name`]: statistics of queues, and their names.
 //!
 //! Registers are each driver's own: what looks the same often lies elsewhere, or has another bit. The drivers above are
@@ -12,9 +14,14 @@
 extern crate alloc;
 
 pub mod desc;
+mod link;
 mod names;
+pub mod pause;
+mod port;
 mod rings;
 pub mod rss;
 
+pub use link::{LinkConfig, Speeds};
 pub use names::Name;
+pub use port::{Failed, PortKey};
 pub use rings::{Count, Rings};

@@ -9,6 +9,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+pub use pmd_intel::Failed;
+pub(crate) use pmd_intel::PortKey;
 use vfio_hal::dma::pool::{Commitment, Pool};
 use vfio_hal::dma::{DmaAccess, IovaSpace, Quiesced, Region};
 use vfio_hal::pci;
@@ -28,37 +30,6 @@ use crate::rx::RxQueue;
 use crate::stats::Stats;
 use crate::tx::TxQueue;
 use crate::{eeprom, init};
-
-/// Which port a queue belongs to: all queues of one start have the same.
-#[derive(Clone)]
-pub(crate) struct PortKey(Arc<()>);
-
-impl PortKey {
-    fn new() -> PortKey {
-        PortKey(Arc::new(()))
-    }
-
-    pub(crate) fn is(&self, other: &PortKey) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-/// A step that failed, and what it started from.
-#[derive(Debug)]
-pub struct Failed<T> {
-    /// Why.
-    pub error: PortError,
-    /// The state before the step.
-    pub back: T,
-}
-
-impl<T> core::fmt::Display for Failed<T> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl<T: core::fmt::Debug> core::error::Error for Failed<T> {}
 
 /// A device that the driver has reset and identified.
 pub struct Probed {

@@ -21,7 +21,8 @@ use crate::hw::Hw;
 use crate::regs::{FCCFG, FCRTH, FCRTL, FCRTV, FCTTV, MFLCN, RXPBSIZE};
 use levels::Levels;
 pub(crate) use negotiate::advertise;
-use negotiate::{negotiated, resolve};
+use negotiate::negotiated;
+use pmd_intel::pause::resolve;
 
 /// How long the partner is told to pause, in units of 512 bit times: 85 µs at 10 Gb/s (DPDK's default).
 const PAUSE_TIME: u16 = 0x680;

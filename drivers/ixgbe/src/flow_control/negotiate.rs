@@ -3,6 +3,7 @@
 //! Each side offers two bits: it sends and obeys pause frames, or it can do so one way only. SFP+ negotiates at 1 Gb/s
 //! only (clause 37), a backplane at all speeds (clause 73), twisted pair too, by its PHY.
 
+use pmd_intel::pause::Offer;
 use vfio_hal::pmd::{FlowControl, PortError};
 
 use crate::hw::{Hw, Media};
@@ -18,36 +19,6 @@ const AN_STATUS: (u32, u32) = (7, 1);
 const AN_COMPLETE: u16 = 1 << 5;
 const AN_OWN: (u32, u32) = (7, 0x10);
 const AN_PARTNER: (u32, u32) = (7, 0x13);
-
-/// What one side offers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offer {
-    /// Sends and obeys pause frames (PAUSE).
-    pub(super) symmetric: bool,
-    /// Can do so one way only (ASM_DIR).
-    pub(super) asymmetric: bool,
-}
-
-impl Offer {
-    /// Returns what is offered so that `wanted` can come out. Obeying alone cannot be offered: it offers both, and then
-    /// does not send.
-    const fn of(wanted: FlowControl) -> Offer {
-        match wanted {
-            FlowControl::Off => Offer { symmetric: false, asymmetric: false },
-            FlowControl::Tx => Offer { symmetric: false, asymmetric: true },
-            FlowControl::Rx | FlowControl::Full => Offer { symmetric: true, asymmetric: true },
-        }
-    }
-
-    /// Returns the offer in a negotiation page: bits 10 and 11, in clause 28 as in clause 73.
-    const fn of_page(page: u16) -> Offer {
-        Offer { symmetric: page & 1 << 10 != 0, asymmetric: page & 1 << 11 != 0 }
-    }
-
-    const fn page(self) -> u16 {
-        (self.symmetric as u16) << 10 | (self.asymmetric as u16) << 11
-    }
-}
 
 /// Offers `wanted` to link partners from the next negotiation on, which setting the link up starts.
 pub(crate) fn advertise(hw: &mut Hw, wanted: FlowControl) -> Result<(), PortError> {
@@ -106,27 +77,4 @@ pub(super) fn negotiated(hw: &Hw) -> Result<Option<(Offer, Offer)>, PortError> {
     };
     hw.check()?;
     Ok(offers)
-}
-
-/// Returns what comes out of two offers (table 28B-3), and never more than `wanted`: what the port offered may come from
-/// its EEPROM.
-pub(super) fn resolve(wanted: FlowControl, own: Offer, partner: Offer) -> FlowControl {
-    let (send, obey) = match (own, partner) {
-        (Offer { symmetric: true, .. }, Offer { symmetric: true, .. }) => (true, true),
-        (Offer { symmetric: false, asymmetric: true }, Offer { symmetric: true, asymmetric: true }) => {
-            (true, false)
-        }
-        (Offer { symmetric: true, asymmetric: true }, Offer { symmetric: false, asymmetric: true }) => {
-            (false, true)
-        }
-        _ => (false, false),
-    };
-    let send = send && matches!(wanted, FlowControl::Tx | FlowControl::Full);
-    let obey = obey && matches!(wanted, FlowControl::Rx | FlowControl::Full);
-    match (send, obey) {
-        (false, false) => FlowControl::Off,
-        (false, true) => FlowControl::Rx,
-        (true, false) => FlowControl::Tx,
-        (true, true) => FlowControl::Full,
-    }
 }

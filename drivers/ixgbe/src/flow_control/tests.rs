@@ -11,11 +11,11 @@ use vfio_hal::DeviceError;
 use vfio_hal::regs::Register;
 use vfio_hal::testing::{Access, FakeDevice, RegisterFile};
 
-use super::negotiate::Offer;
 use super::*;
 use crate::hw::Chip;
 use crate::regs::{ANLP1, AUTOC, LINKS, LINKS2, MSCA, MSRWD, PCS1GANA, PCS1GANLP, PCS1GLSTA};
 use crate::testing::{SFP, X540, bench, written};
+use pmd_intel::pause::Offer;
 
 const BACKPLANE: u16 = 0x10f7;
 const MODES: [FlowControl; 4] = [FlowControl::Off, FlowControl::Rx, FlowControl::Tx, FlowControl::Full];

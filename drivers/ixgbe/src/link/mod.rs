@@ -9,7 +9,6 @@
 
 mod autoc;
 mod backplane;
-mod config;
 mod copper;
 mod event;
 mod fibre;
@@ -24,9 +23,9 @@ use crate::hw::{Chip, Hw, Media};
 use crate::regs::{AUTOC, EICR, ESDP, LINKS, MMNGC};
 use crate::{eeprom, phy};
 
-pub use config::{LinkConfig, Speeds};
 pub(crate) use event::Events;
 pub(crate) use laser::{disable as disable_laser, enable as enable_laser, flap as flap_laser};
+pub use pmd_intel::{LinkConfig, Speeds};
 
 /// Sets the link up and starts it. The device must have been reset since it was last set up, or a backplane knows no
 /// more than what it last advertised.

@@ -12,6 +12,8 @@ pub struct Speeds(u8);
 impl Speeds {
     /// None.
     pub const NONE: Speeds = Speeds(0);
+    /// 10 Mb/s: 82576 and I350.
+    pub const MB10: Speeds = Speeds(1 << 5);
     /// 100 Mb/s: copper.
     pub const MB100: Speeds = Speeds(1 << 0);
     /// 1 Gb/s.
@@ -23,7 +25,7 @@ impl Speeds {
     /// 10 Gb/s.
     pub const GB10: Speeds = Speeds(1 << 4);
     /// All of the above.
-    pub const ALL: Speeds = Speeds(0x1f);
+    pub const ALL: Speeds = Speeds(0x3f);
 
     /// Returns whether all of `speeds` are in it.
     pub const fn contains(self, speeds: Speeds) -> bool {
@@ -65,12 +67,13 @@ impl BitAnd for Speeds {
 
 impl fmt::Display for Speeds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(Speeds, &str); 5] = [
+        const NAMES: [(Speeds, &str); 6] = [
             (Speeds::GB10, "10G"),
             (Speeds::GB5, "5G"),
             (Speeds::GB2_5, "2.5G"),
             (Speeds::GB1, "1G"),
             (Speeds::MB100, "100M"),
+            (Speeds::MB10, "10M"),
         ];
         let mut first = true;
         for (_, name) in NAMES.iter().filter(|(speed, _)| self.contains(*speed)) {
@@ -108,7 +111,7 @@ impl Default for LinkConfig {
 
 impl LinkConfig {
     /// Returns the speeds to use of those that the port can do.
-    pub(super) fn choose(&self, possible: Speeds) -> Result<Speeds, PortError> {
+    pub fn choose(&self, possible: Speeds) -> Result<Speeds, PortError> {
         if !self.autoneg && self.speeds.count() != 1 {
             return Err(PortError::Invalid {
                 what: "a forced link has exactly one speed: name it, or negotiate",
