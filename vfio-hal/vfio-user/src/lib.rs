@@ -15,6 +15,7 @@
 
 mod capability;
 mod check;
+pub mod client;
 pub mod config;
 mod function;
 mod memory;

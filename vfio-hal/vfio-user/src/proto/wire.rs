@@ -8,6 +8,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Bytes of a message's header.
 pub const HEADER_BYTES: usize = 16;
 
+/// The most descriptors that the kernel passes with one message (SCM_MAX_FD).
+pub const MAX_FDS: u32 = 253;
+
 /// Header flags 3:0: the kind of message.
 pub const TYPE_MASK: u32 = 0xf;
 /// A request.
@@ -219,6 +222,9 @@ pub struct CapHeader {
 /// The capability that lists the areas which can be mapped.
 pub const CAP_SPARSE_MMAP: u16 = 1;
 
+/// The capability that names the type of a device-specific region: type and subtype, 32 bits each.
+pub const CAP_TYPE: u16 = 2;
+
 /// The head of a sparse capability's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -296,6 +302,8 @@ pub const IRQ_EVENTFD: u32 = 1 << 0;
 pub const IRQ_MASKABLE: u32 = 1 << 1;
 /// It masks itself when it fires.
 pub const IRQ_AUTOMASKED: u32 = 1 << 2;
+/// The set of armed vectors cannot grow.
+pub const IRQ_NORESIZE: u32 = 1 << 3;
 
 /// [`Command::DeviceSetIrqs`]; flags follow as bytes for [`IRQ_DATA_BOOL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
