@@ -1,12 +1,14 @@
 //! The device's interrupts, from the model to the client's eventfds.
 //!
-//! [`Vectors`] keeps what the client armed and masked. What the function lets out ([`Signal`]) is delivered here.
+//! [`Vectors`] keeps what the client armed and masked. What the function lets out ([`Signal`]) is delivered here. A
+//! client may also leave descriptors here that mask or unmask a vector when it signals them ([`Switch`]).
 
-use std::os::fd::OwnedFd;
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::core::Core;
 use crate::function::{Messages, Signal};
@@ -43,13 +45,23 @@ pub(super) struct Vectors {
     pin: bool,
     /// The pin fired, and does not again until it is unmasked.
     pin_masked: bool,
+    switches: Vec<Switch>,
+}
+
+/// A descriptor that masks or unmasks a vector when the client signals it, such as at the end of an interrupt.
+struct Switch {
+    kind: IrqKind,
+    vector: u32,
+    mask: bool,
+    fd: Arc<OwnedFd>,
 }
 
 impl Vectors {
     pub(super) fn new(spec: &Spec) -> Vectors {
-        let counts = [spec.intx.into(), spec.msi_vectors.into(), spec.msix_vectors, 1, 1];
+        let [error, request] = [spec.error_irqs, spec.request_irqs].map(|count| count.unwrap_or(1).into());
+        let counts = [spec.intx.into(), spec.msi_vectors.into(), spec.msix_vectors, error, request];
         let sinks = counts.map(|count: u16| vec![None; count.into()].into_boxed_slice());
-        Vectors { sinks, pin: false, pin_masked: false }
+        Vectors { sinks, pin: false, pin_masked: false, switches: Vec::new() }
     }
 
     pub(super) fn count(&self, kind: IrqKind) -> u32 {
@@ -69,7 +81,21 @@ impl Vectors {
     /// Lets go of all descriptors.
     pub(super) fn disarm_all(&mut self) {
         self.sinks.iter_mut().for_each(|sinks| sinks.fill(None));
+        self.switches.clear();
         self.pin_masked = false;
+    }
+
+    /// Replaces the switches of as many vectors as there are descriptors, from `first` on.
+    fn set_switches(&mut self, kind: IrqKind, first: u32, mask: bool, sinks: Vec<Sink>) {
+        let range = first..first.saturating_add(sinks.len() as u32);
+        self.switches.retain(|old| old.kind != kind || old.mask != mask || !range.contains(&old.vector));
+        let new = range.zip(sinks).filter_map(|(vector, fd)| Some(Switch { kind, vector, mask, fd: fd? }));
+        self.switches.extend(new);
+    }
+
+    /// Returns the descriptors that mask and unmask.
+    pub(super) fn switch_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.switches.iter().map(|switch| switch.fd.as_fd())
     }
 
     fn sink(&self, kind: IrqKind, vector: u32) -> Sink {
@@ -169,18 +195,31 @@ impl Core {
                 }
                 Ok(Vec::new())
             }
-            // An eventfd that tells of the server's own masking: nothing here masks by itself.
-            (_, Data::Eventfds(_)) => Err(Errno::NOTSUP),
+            (_, _) if self.vectors.borrow().flags(kind) & IRQ_MASKABLE == 0 => Err(Errno::INVAL),
+            (action, Data::Eventfds(sinks)) => {
+                let mask = action == IRQ_ACTION_MASK;
+                self.vectors.borrow_mut().set_switches(kind, set.start, mask, sinks);
+                Ok(Vec::new())
+            }
             (action, data) => {
-                if self.vectors.borrow().flags(kind) & IRQ_MASKABLE == 0 {
-                    return Err(Errno::INVAL);
-                }
                 let masked = action == IRQ_ACTION_MASK;
                 let vectors: Vec<u32> = chosen(set, &data).collect();
                 vectors.iter().for_each(|&vector| self.set_mask(kind, vector, masked));
                 Ok(vectors.into_iter().map(|vector| (kind, vector, masked)).collect())
             }
         }
+    }
+
+    /// Masks and unmasks what the client's descriptors were signalled for, in the order of their arming. Returns the
+    /// vectors, for the model to know.
+    pub(super) fn take_switched(&self) -> Vec<(IrqKind, u32, bool)> {
+        let switched: Vec<_> = {
+            let vectors = self.vectors.borrow();
+            let signalled = vectors.switches.iter().filter(|switch| is_signalled(&switch.fd));
+            signalled.map(|switch| (switch.kind, switch.vector, switch.mask)).collect()
+        };
+        switched.iter().for_each(|&(kind, vector, mask)| self.set_mask(kind, vector, mask));
+        switched
     }
 
     fn arm(&self, kind: IrqKind, first: u32, sinks: Vec<Sink>) {
@@ -215,6 +254,7 @@ impl Core {
         {
             let mut vectors = self.vectors.borrow_mut();
             vectors.sinks[kind as usize].fill(None);
+            vectors.switches.retain(|switch| switch.kind != kind);
             if kind == IrqKind::IntX {
                 vectors.pin_masked = false;
             }
@@ -286,6 +326,13 @@ fn chosen<'a>(set: &IrqSet, data: &'a Data) -> impl Iterator<Item = u32> + use<'
     };
     let start = set.start;
     (0..set.count).filter(move |&at| wanted(at)).map(move |at| start + at)
+}
+
+/// Takes the count of a client's eventfd. It never waits, whatever the client does to the descriptor's flags.
+fn is_signalled(fd: &OwnedFd) -> bool {
+    let mut count = [0; 8];
+    let mut buffer = [IoSliceMut::new(&mut count)];
+    matches!(preadv2(fd, &mut buffer, u64::MAX, ReadWriteFlags::NOWAIT), Ok(8))
 }
 
 /// Takes a client's descriptor as an eventfd. Pipes, sockets and files would do something else when written.

@@ -365,7 +365,7 @@ impl<M: DeviceModel> Server<M> {
         if !self.works() {
             return Work::Idle;
         }
-        self.poll_notifications();
+        self.poll_signals();
         let Server { model, core, .. } = self;
         let work = model.step(&mut core.context());
         self.follow_reset();
@@ -434,7 +434,9 @@ impl<M: DeviceModel> Server<M> {
                 }
             }
         }
-        fds.extend(self.regions.notify_fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let vectors = self.core.vectors.borrow();
+        let signals = self.regions.notify_fds().chain(vectors.switch_fds());
+        fds.extend(signals.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         // An interrupted or failed wait is a short one.
         let _ = poll(&mut fds, Some(&limit));
     }
@@ -515,12 +517,25 @@ impl<M: DeviceModel> Server<M> {
         self.running = true;
     }
 
-    fn poll_notifications(&mut self) {
+    /// Takes in what the client says by eventfds.
+    fn poll_signals(&mut self) {
         let Server { model, core, regions, .. } = self;
+        if !any_signalled(regions.notify_fds().chain(core.vectors.borrow().switch_fds())) {
+            return;
+        }
+        for (kind, vector, masked) in core.take_switched() {
+            model.irq_masked(&mut core.context(), kind, vector, masked);
+        }
         for area in regions.take_notified() {
             model.notified(&mut core.context(), area);
         }
     }
+}
+
+/// Returns whether any descriptor is readable, with one system call for all, and none for none.
+fn any_signalled<'a>(fds: impl Iterator<Item = BorrowedFd<'a>>) -> bool {
+    let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    !fds.is_empty() && poll(&mut fds, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 impl<M> ::core::fmt::Debug for Server<M> {

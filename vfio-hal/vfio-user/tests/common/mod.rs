@@ -21,7 +21,7 @@ use rustix::net::{
 };
 use vfio_user_kit::server::{IdlePolicy, Server, ServerOptions, ServerStats};
 use vfio_user_kit::{
-    AccessError, BarKind, BarSpec, Context, DeviceModel, Ids, Migration, MigrationError, NotifyArea,
+    AccessError, BarKind, BarSpec, Context, DeviceModel, Ids, IrqKind, Migration, MigrationError, NotifyArea,
     ResetKind, SharedArea, Spec, Work,
 };
 
@@ -61,6 +61,8 @@ pub mod reg {
     pub const BELL: u64 = 0x20;
     pub const NOTIFY: u64 = 0x28;
     pub const NOTIFIED: u64 = 0x2c;
+    /// The last vector that was masked (bit 0) or unmasked: its number << 8, its kind << 16.
+    pub const MASKED: u64 = 0x30;
     pub const SCRATCH: u64 = 0x800;
 
     pub const READ: u32 = 1;
@@ -248,6 +250,10 @@ impl DeviceModel for Toy {
 
     fn notified(&mut self, _: &mut Context<'_>, area: usize) {
         self.set(reg::NOTIFIED, area as u32 + 1);
+    }
+
+    fn irq_masked(&mut self, _: &mut Context<'_>, kind: IrqKind, vector: u32, masked: bool) {
+        self.set(reg::MASKED, (kind as u32) << 16 | vector << 8 | u32::from(masked));
     }
 
     fn quiesce(&mut self, _: &mut Context<'_>) -> bool {
