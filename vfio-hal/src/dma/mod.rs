@@ -177,6 +177,9 @@ pub trait Dma: Send + Sync {
 pub enum Unmapped {
     /// The device can no longer reach the memory: it may be freed.
     Fenced(Fence),
+    /// The device shares its address translation with others that still have the mapping. The unmap of the last of
+    /// them fences off all.
+    Shared,
     /// The mapping is forgotten, but nothing stops the device (no IOMMU): only a quiesced device lets go.
     Unfenced,
 }

@@ -135,7 +135,8 @@ impl State {
         for first in firsts {
             let Some(live) = self.live.get_mut(first) else { continue };
             match dma.unmap(Iova(*first), live.len()) {
-                Ok(Unmapped::Fenced(_)) => {}
+                // What is shared is mapped for a device that stays, whose unmap fences off this one too.
+                Ok(Unmapped::Fenced(_) | Unmapped::Shared) => {}
                 Ok(Unmapped::Unfenced) if stopped => {}
                 Ok(Unmapped::Unfenced) | Err(_) => live.held = true,
             }
@@ -314,16 +315,19 @@ impl State {
         self.by_address.remove(&live.memory.ptr().as_ptr().addr());
         // Each device that cannot be fenced off needs a proof of its own.
         let (mut failed, mut reachable) = (live.held, false);
+        // A device said that others have the mapping too: one of them must come and be fenced off.
+        let mut shared = false;
         for attached in &self.devices {
             match attached.device.dma().unmap(iova, live.len()) {
-                Ok(Unmapped::Fenced(_)) => {}
+                Ok(Unmapped::Fenced(_)) => shared = false,
+                Ok(Unmapped::Shared) => shared = true,
                 Ok(Unmapped::Unfenced) => {
                     reachable |= !proofs.iter().any(|proof| proof.is_of(attached.device.lost()));
                 }
                 Err(_) => failed = true,
             }
         }
-        let leaked = if failed || (reachable && exposed) {
+        let leaked = if failed || shared || (reachable && exposed) {
             let len = live.len();
             self.leak(iova, live);
             (None, len)
