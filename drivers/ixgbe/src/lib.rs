@@ -38,6 +38,7 @@ mod semaphore;
 mod stats;
 #[cfg(test)]
 mod testing;
+mod time;
 mod tx;
 
 pub use config::Config;
@@ -51,4 +52,5 @@ pub use phy::{Identification, Module, ModuleKind, Text};
 pub use port::{Configured, Failed, Probed, Started};
 pub use running::{Running, StopFailed};
 pub use rx::RxQueue;
+pub use time::Stamp;
 pub use tx::TxQueue;

@@ -28,6 +28,7 @@ use crate::rss::Rss;
 use crate::running::Running;
 use crate::rx::RxQueue;
 use crate::stats::Stats;
+use crate::time::TimeSync;
 use crate::tx::TxQueue;
 use crate::{eeprom, init};
 
@@ -103,6 +104,8 @@ pub(crate) struct Setup {
     pub(crate) flows: Flows,
     pub(crate) rss: Rss,
     pub(crate) stats: Stats,
+    /// The device's clock, while it is followed.
+    pub(crate) time: Option<TimeSync>,
     buffer_kib: u32,
     _commitment: Commitment,
 }
@@ -124,6 +127,7 @@ impl Setup {
             flows: Flows::new(config.rx_queues, config.flow_director),
             rss: Rss::new(hw.model, config.rss.as_ref(), config.rx_queues)?,
             stats: Stats::new(hw.model.chip),
+            time: None,
             buffer_kib: buffer_kib(pool)?,
             _commitment: pool.commit(config.buffers())?,
             pool: pool.clone(),
@@ -240,6 +244,7 @@ impl Configured {
         init::receive(hw, setup.config.flow_director.map_or(0, FlowMemory::kib))?;
         crate::mtu::apply(hw, setup.config.mtu)?;
         setup.filters.apply(hw)?;
+        setup.time = None;
         setup.flows.apply(hw)?;
         setup.rss.apply(hw)?;
         crate::flow_control::apply(hw, setup.config.flow_control, setup.config.mtu)?;

@@ -58,8 +58,18 @@ impl Flows {
         }
     }
 
+    /// Lets an EtherType filter find PTP packets for the clock to time.
+    pub(crate) fn enable_ptp(&mut self, hw: &Hw) -> Result<(), PortError> {
+        self.ethertypes.enable_ptp(hw)
+    }
+
+    /// Gives that filter back.
+    pub(crate) fn disable_ptp(&mut self, hw: &Hw) -> Result<(), PortError> {
+        self.ethertypes.disable_ptp(hw)
+    }
+
     /// Tells the device everything. Receive must be off, and the tables empty.
-    pub(crate) fn apply(&self, hw: &Hw) -> Result<(), PortError> {
+    pub(crate) fn apply(&mut self, hw: &Hw) -> Result<(), PortError> {
         self.ethertypes.apply(hw)?;
         self.tuples.apply(hw)?;
         self.director.as_ref().map_or(Ok(()), |director| director.apply(hw))

@@ -230,16 +230,22 @@ fn full_tables_say_so_and_a_removed_rule_makes_room() {
     let full =
         |result, entries| matches!(result, Err(PortError::TableFull { capacity, .. }) if capacity == entries);
     let ethertype = |n: u16| FlowRule::new(FlowPattern::EtherType(0x9000 + n), FlowAction::Queue(1));
-    (0..8).for_each(|n| drop(bench.port.add_flow(&ethertype(n)).unwrap()));
+    for n in 0..8 {
+        bench.port.add_flow(&ethertype(n)).unwrap();
+    }
     assert!(full(bench.port.add_flow(&ethertype(8)), 8));
     let five = |n| tuple(to_port(n, IpProtocol::Tcp), FlowAction::Queue(1));
     let first = bench.port.add_flow(&five(0)).unwrap();
-    (1..128).for_each(|n| drop(bench.port.add_flow(&five(n)).unwrap()));
+    for n in 1..128 {
+        bench.port.add_flow(&five(n)).unwrap();
+    }
     assert!(full(bench.port.add_flow(&five(128)), 128));
     bench.port.remove_flow(first).unwrap();
     bench.port.add_flow(&five(128)).unwrap();
     let flow = |n| tuple(to_port(n, IpProtocol::Udp), FlowAction::Mark { queue: 2, mark: n });
-    (0..2046).for_each(|n| drop(bench.port.add_flow(&flow(n)).unwrap()));
+    for n in 0..2046 {
+        bench.port.add_flow(&flow(n)).unwrap();
+    }
     assert!(full(bench.port.add_flow(&flow(2046)), 2046));
     assert_eq!(arrives(&mut bench, &udp(1, 2045)), Some((2, Some(2045))));
 }

@@ -7,3 +7,4 @@ mod flows;
 mod pauses;
 mod rss;
 mod statistics;
+mod time;
