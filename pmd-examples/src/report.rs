@@ -138,7 +138,7 @@ impl Rates {
 }
 
 /// Returns a rate in the unit that suits it.
-fn bits(per_second: f64) -> String {
+pub(crate) fn bits(per_second: f64) -> String {
     match per_second {
         rate if rate >= 1e9 => format!("{:.2} Gbit/s", rate / 1e9),
         rate if rate >= 1e6 => format!("{:.2} Mbit/s", rate / 1e6),

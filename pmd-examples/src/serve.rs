@@ -1,110 +1,34 @@
 //! `pmd serve`: device models on vfio-user sockets, for QEMU or for another process' drivers.
 //!
-//! Each `--socket` with its `--link` is a device of its own, on a thread of its own. A client that leaves can come
-//! back; Ctrl-C ends all of them and prints what crossed the links.
+//! Each `--socket` is a device of its own, on a thread of its own. A client that leaves can come back; Ctrl-C ends all of them
+//! and prints what crossed the links. In this order: everything is opened ([`device`]), the threads are started and wait, the
+//! process is confined ([`sandbox`]), the threads serve.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
-use pmd_ixgbe_model::{Config, Model82599, Module, Part};
 use pmd_links::{PatchPanel, Spec, Traffic, Watch};
 use serde::Serialize;
-use vfio_hal::pmd::MacAddr;
-use vfio_user_kit::server::{IdlePolicy, LostClient, Server, ServerError, ServerOptions, ServerStats};
+use vfio_user_kit::server::{IdlePolicy, Server, ServerError, ServerOptions, ServerStats};
 
 use crate::fault::Fault;
 use crate::signal::Stop;
 use crate::{note, out};
 
-mod trace;
+mod args;
+mod device;
+mod rates;
+mod sandbox;
+mod watched;
 
-use trace::Watched;
-
-/// Serve device models on vfio-user sockets.
-#[derive(Args)]
-#[command(after_help = format!("Links:\n{}", Spec::HELP))]
-pub(crate) struct ServeArgs {
-    /// The device to play
-    #[arg(value_enum, value_name = "MODEL")]
-    pub(crate) model: Device,
-    /// The socket to make. Repeat for more devices, each with a --link
-    #[arg(long, value_name = "PATH", required = true)]
-    pub(crate) socket: Vec<PathBuf>,
-    /// What the device is plugged into, such as tap,iface=t0
-    #[arg(long, value_name = "KIND,...", required = true)]
-    pub(crate) link: Vec<String>,
-    /// The first device's MAC address; the next ones count up
-    #[arg(long, value_name = "MAC", default_value = "02:82:59:90:01:00")]
-    pub(crate) mac: MacAddr,
-    /// The variant of the device
-    #[arg(long, value_enum, default_value_t, value_name = "PART")]
-    pub(crate) part: PartName,
-    /// What is in the SFP+ cage
-    #[arg(long, value_enum, default_value_t, value_name = "MODULE")]
-    pub(crate) module: ModuleName,
-    /// What happens to the device when its client is lost
-    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
-    pub(crate) lost_client: Lost,
-    /// Print each register access, decoded, to standard error
-    #[arg(long)]
-    pub(crate) trace_mmio: bool,
-    /// End after the first client has left
-    #[arg(long)]
-    pub(crate) once: bool,
-    /// Time in seconds between two lines of live rates; 0 shows none
-    #[arg(long, default_value_t = 1, value_name = "SECONDS")]
-    pub(crate) stats_period: u64,
-    /// Print one JSON object with all totals to standard output
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Models that can be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Device {
-    /// Intel 82599.
-    Ixgbe,
-}
-
-/// Variants of the 82599.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PartName {
-    /// With an SFP+ cage (10FB).
-    #[default]
-    Sfp,
-    /// With a KX4 backplane (10F7).
-    Kx4,
-}
-
-/// Modules for the cage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ModuleName {
-    /// 10GBASE-SR.
-    #[default]
-    Sr,
-    /// 10GBASE-LR.
-    Lr,
-    /// A passive copper cable.
-    Dac,
-    /// 10GBASE-SR of a vendor that drivers may refuse.
-    Foreign,
-    /// None.
-    Absent,
-}
-
-/// What a lost client does to its device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Lost {
-    /// It keeps its state for the next client.
-    #[default]
-    Keep,
-    /// It is reset.
-    Reset,
-}
+pub(crate) use args::ServeArgs;
+use rates::Rates;
+use sandbox::{confine_calls, confine_files};
+use watched::Watched;
 
 /// What one device did.
 #[derive(Serialize)]
@@ -118,13 +42,29 @@ struct Totals {
     rx_bytes: u64,
     tx_packets: u64,
     tx_bytes: u64,
+    /// What the model counted of itself.
+    model: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// A device that is open.
+struct Opened {
+    socket: PathBuf,
+    traffic: Option<Watch<Traffic>>,
+    server: Server<Watched>,
 }
 
 /// A device at work.
 struct Served {
     socket: PathBuf,
-    traffic: Watch<Traffic>,
-    thread: JoinHandle<Result<ServerStats, ServerError>>,
+    traffic: Option<Watch<Traffic>>,
+    thread: JoinHandle<Result<Ended, Fault>>,
+}
+
+/// What a device leaves behind.
+#[derive(Default)]
+struct Ended {
+    stats: ServerStats,
+    counts: Vec<(&'static str, u64)>,
 }
 
 /// How often the main thread looks whether to end.
@@ -132,62 +72,118 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Fault> {
-    let Device::Ixgbe = args.model;
-    if args.socket.len() != args.link.len() {
-        let (sockets, links) = (args.socket.len(), args.link.len());
-        return Err(Fault::Usage(format!(
-            "{sockets} --socket and {links} --link: each device takes one of both"
-        )));
-    }
+    env_logger::Builder::new().filter_level(args.log_level.into()).format_target(true).init();
     let stop = Stop::on_signal()?;
+    let links: Vec<Spec> = args.link.iter().map(|link| link.parse()).collect::<Result<_, _>>()?;
+    let opened = open(args, &links)?;
+    let rules = if args.no_sandbox { None } else { Some(confine_files(&args.socket).map_err(run_fault)?) };
     let end = Arc::new(AtomicBool::new(false));
-    let mut panel = PatchPanel::new();
-    // All of them are made before the first one works, so that a mistake ends the command at once.
-    let mut made = Vec::new();
-    for (number, (socket, link)) in args.socket.iter().zip(&args.link).enumerate() {
-        let opened = panel.open(&link.parse::<Spec>()?)?;
-        let model = Model82599::new(config(args, number as u8), opened.link);
-        let model = Watched::new(model, args.trace_mmio);
-        let lost_client = match args.lost_client {
-            Lost::Keep => LostClient::Keep,
-            Lost::Reset => LostClient::Reset,
-        };
-        let options = ServerOptions { lost_client, ..ServerOptions::default() };
-        let server = Server::bind(socket, model, options).map_err(|error| of_socket(error, socket))?;
-        note!("serving 82599 {} on {}", mac(args, number as u8), socket.display());
-        made.push((socket.clone(), opened.traffic, server));
-    }
-    panel.finish()?;
     let mut all = Vec::new();
-    for (socket, traffic, server) in made {
-        let (end, once) = (end.clone(), args.once);
-        let thread =
-            thread::Builder::new().name("serve".into()).spawn(move || work(server, &end, once)).map_err(
-                |error| Fault::Run(format!("cannot start a thread for {}: {error}", socket.display())),
-            )?;
-        all.push(Served { socket, traffic, thread });
+    let mut gates = Vec::new();
+    for one in opened {
+        let (gate, wait) = channel();
+        let (ready, is_ready) = channel();
+        all.push(start(one, ready, wait, &end, args.once)?);
+        gates.push(gate);
+        // A thread makes system calls of its own until it is there, which the filter would refuse.
+        is_ready.recv().map_err(|_| Fault::Run("a thread ended before it began".into()))?;
+    }
+    match rules {
+        Some(rules) => {
+            let count = confine_calls(links.iter().map(|link| &link.kind)).map_err(run_fault)?;
+            note!("sandbox: seccomp lets {count} system calls through; {}", rules.words());
+        }
+        None => note!("sandbox: off"),
+    }
+    // A thread whose gate goes away without a word ends; these may begin.
+    for gate in &gates {
+        let _: Result<(), _> = Sender::send(gate, ());
     }
     watch(args, &all, &stop);
     end.store(true, Ordering::Release);
     finish(args, all)
 }
 
-fn work(mut server: Server<Watched>, end: &AtomicBool, once: bool) -> Result<ServerStats, ServerError> {
-    if once {
+fn run_fault(error: sandbox::SandboxError) -> Fault {
+    Fault::Run(error.to_string())
+}
+
+/// Makes all devices before the first one works, so that a mistake ends the command at once.
+fn open(args: &ServeArgs, links: &[Spec]) -> Result<Vec<Opened>, Fault> {
+    let (sockets, links_each) = (args.socket.len(), device::links(args.model));
+    if links.len() != sockets * links_each {
+        return Err(Fault::Usage(match links_each {
+            0 => format!("{} --link: this device is plugged into none", links.len()),
+            _ => format!("{sockets} --socket and {} --link: each device takes one of both", links.len()),
+        }));
+    }
+    let mut panel = PatchPanel::new();
+    let mut all = Vec::new();
+    for (number, socket) in args.socket.iter().enumerate() {
+        let made = device::make(args, number, links.get(number), &mut panel)?;
+        let decoder = args.trace_mmio.then_some(made.decoder);
+        let model = Watched::new(made.model, decoder, args.incoming);
+        let options = ServerOptions { lost_client: args.lost_client.into(), ..ServerOptions::default() };
+        let server = Server::bind(socket, model, options).map_err(|error| of_socket(error, socket))?;
+        let state = if args.incoming { ", for a state to come" } else { "" };
+        note!("serving {} on {}{state}", made.title, socket.display());
+        all.push(Opened { socket: socket.clone(), traffic: made.traffic, server });
+    }
+    panel.finish()?;
+    Ok(all)
+}
+
+/// Starts a device's thread, which says that it is there and waits at its gate.
+fn start(
+    one: Opened,
+    ready: Sender<()>,
+    gate: Receiver<()>,
+    end: &Arc<AtomicBool>,
+    once: bool,
+) -> Result<Served, Fault> {
+    let Opened { socket, traffic, server } = one;
+    let (end, path) = (end.clone(), socket.clone());
+    let work = move || {
+        if ready.send(()).is_err() || gate.recv().is_err() {
+            return Ok(Ended::default());
+        }
+        work(server, &end, once, &path)
+    };
+    let thread = thread::Builder::new()
+        .name("serve".into())
+        .spawn(work)
+        .map_err(|error| Fault::Run(format!("cannot start a thread for {}: {error}", socket.display())))?;
+    Ok(Served { socket, traffic, thread })
+}
+
+fn work(
+    mut server: Server<Watched>,
+    end: &AtomicBool,
+    once: bool,
+    socket: &std::path::Path,
+) -> Result<Ended, Fault> {
+    let result = (|| {
+        if !once {
+            return server.serve(end, IdlePolicy::default());
+        }
         while !end.load(Ordering::Acquire) && !server.attach_wait(TICK)? {}
         while !end.load(Ordering::Acquire) && server.is_attached() {
             server.serve_round(IdlePolicy::default())?;
         }
-    } else {
-        server.serve(end, IdlePolicy::default())?;
-    }
-    Ok(server.stats())
+        Ok(())
+    })();
+    let stats = server.stats();
+    let mut model = server.into_model();
+    let counts = model.counts();
+    model.flush()?;
+    result.map_err(|error| of_socket(error, socket))?;
+    Ok(Ended { stats, counts })
 }
 
 /// Shows rates until it is time to end.
 fn watch(args: &ServeArgs, all: &[Served], stop: &Stop) {
     let period = Duration::from_secs(args.stats_period);
-    let mut before: Vec<Traffic> = all.iter().map(|one| one.traffic.get()).collect();
+    let mut rates: Vec<Rates> = all.iter().map(|_| Rates::default()).collect();
     let mut shown = Instant::now();
     while !stop.is_set() && !all.iter().all(|one| one.thread.is_finished()) {
         thread::sleep(TICK);
@@ -196,86 +192,62 @@ fn watch(args: &ServeArgs, all: &[Served], stop: &Stop) {
             continue;
         }
         shown = Instant::now();
-        for (one, before) in all.iter().zip(&mut before) {
-            let now = one.traffic.get();
-            let per_second = |now: u64, before: u64| (now - before) as f64 / over.as_secs_f64();
-            let (rx, tx) = (now.rx_frames - before.rx_frames, now.tx_frames - before.tx_frames);
-            if rx + tx > 0 {
-                note!(
-                    "{}: from the link {:.0} packets/s {:.1} Mbit/s, to the link {:.0} packets/s {:.1} Mbit/s",
-                    one.socket.display(),
-                    per_second(now.rx_frames, before.rx_frames),
-                    per_second(now.rx_bytes, before.rx_bytes) * 8e-6,
-                    per_second(now.tx_frames, before.tx_frames),
-                    per_second(now.tx_bytes, before.tx_bytes) * 8e-6,
-                );
+        for (one, rates) in all.iter().zip(&mut rates) {
+            let now = one.traffic.as_ref().map(Watch::get);
+            if let Some(line) = now.and_then(|now| rates.line(&one.socket.display().to_string(), now, over)) {
+                note!("{line}");
             }
-            *before = now;
         }
     }
 }
 
 fn finish(args: &ServeArgs, all: Vec<Served>) -> Result<(), Fault> {
     let mut totals = Vec::new();
+    let mut failed = None;
     for one in all {
         let joined = one.thread.join();
-        let stats = joined
-            .map_err(|_| Fault::Run("a device model panicked: this is a bug".into()))?
-            .map_err(|error| of_socket(error, &one.socket))?;
-        let traffic = one.traffic.get();
+        let ended =
+            joined.unwrap_or_else(|_| Err(Fault::Run("a device model panicked: this is a bug".into())));
+        let ended = ended.unwrap_or_else(|fault| {
+            failed.get_or_insert(fault);
+            Ended::default()
+        });
+        let traffic = one.traffic.as_ref().map(Watch::get).unwrap_or_default();
         totals.push(Totals {
             socket: one.socket.display().to_string(),
-            clients: stats.clients,
-            commands: stats.commands,
-            errors: stats.errors,
-            refused_accesses: stats.refused_accesses,
+            clients: ended.stats.clients,
+            commands: ended.stats.commands,
+            errors: ended.stats.errors,
+            refused_accesses: ended.stats.refused_accesses,
             rx_packets: traffic.rx_frames,
             rx_bytes: traffic.rx_bytes,
             tx_packets: traffic.tx_frames,
             tx_bytes: traffic.tx_bytes,
+            model: ended.counts.into_iter().collect(),
         });
     }
     if args.json {
         let text = serde_json::to_string(&totals).map_err(|error| Fault::Run(error.to_string()))?;
         out!("{text}");
-        return Ok(());
+    } else {
+        totals.iter().for_each(print);
     }
-    for one in &totals {
-        out!(
-            "{}: {} clients, {} commands ({} refused), {} register accesses refused; from the link {} packets, {} bytes; to the link {} packets, {} bytes",
-            one.socket,
-            one.clients,
-            one.commands + one.errors,
-            one.errors,
-            one.refused_accesses,
-            one.rx_packets,
-            one.rx_bytes,
-            one.tx_packets,
-            one.tx_bytes,
-        );
-    }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
-fn mac(args: &ServeArgs, number: u8) -> MacAddr {
-    let mut bytes = args.mac.0;
-    bytes[5] = bytes[5].wrapping_add(number);
-    MacAddr(bytes)
-}
-
-fn config(args: &ServeArgs, number: u8) -> Config {
-    let part = match args.part {
-        PartName::Sfp => Part::Sfp,
-        PartName::Kx4 => Part::BackplaneKx4,
-    };
-    let module = match args.module {
-        ModuleName::Sr => Module::Sr,
-        ModuleName::Lr => Module::Lr,
-        ModuleName::Dac => Module::DirectAttach,
-        ModuleName::Foreign => Module::ForeignSr,
-        ModuleName::Absent => Module::Absent,
-    };
-    Config { part, module, ..Config::new(mac(args, number).0) }
+fn print(one: &Totals) {
+    out!(
+        "{}: {} clients, {} commands ({} refused), {} register accesses refused; from the link {} packets, {} bytes; to the link {} packets, {} bytes",
+        one.socket,
+        one.clients,
+        one.commands + one.errors,
+        one.errors,
+        one.refused_accesses,
+        one.rx_packets,
+        one.rx_bytes,
+        one.tx_packets,
+        one.tx_bytes,
+    );
 }
 
 fn of_socket(error: ServerError, socket: &std::path::Path) -> Fault {

@@ -1,0 +1,117 @@
+//! The models that can be served, and how each is made from the command line.
+//!
+//! [`Played`] is what `pmd serve` needs of a model beside [`DeviceModel`]; a further model implements it and gets an arm in
+//! [`make`].
+
+use pmd_ixgbe::regs::Ixgbe;
+use pmd_ixgbe_model::{Config, Model82599, Module, Part};
+use pmd_links::{PatchPanel, Spec, Traffic, Watch};
+use vfio_hal::pmd::MacAddr;
+use vfio_hal::regs::Decoder;
+use vfio_user_kit::{DeviceModel, Migration};
+
+use super::args::{Device, ModuleName, PartName, ServeArgs};
+use crate::fault::Fault;
+
+/// A model that can be served.
+pub(super) trait Played: DeviceModel {
+    /// Returns what it counted, by name, for the totals.
+    fn counts(&self) -> Vec<(&'static str, u64)>;
+
+    /// Returns whether its migration, if it has one, begins while it runs.
+    fn pre_copies(&self) -> bool {
+        false
+    }
+
+    /// Makes what it has buffered for files reach them.
+    fn flush(&mut self) -> Result<(), Fault>;
+}
+
+impl Played for Model82599 {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        let counters = self.inspect().counters();
+        vec![
+            ("rx_delivered", counters.rx_delivered),
+            ("rx_disabled", counters.rx_disabled),
+            ("rx_filtered", counters.rx_filtered),
+            ("rx_missed", counters.rx_missed),
+            ("rx_no_descriptor", counters.rx_no_descriptor),
+            ("tx_packets", counters.tx_packets),
+            ("tx_malformed", counters.tx_malformed),
+            ("tx_link_error", counters.tx_link_error),
+            ("dma_faults", counters.dma_faults),
+            ("resets", counters.resets),
+            ("interrupts", self.inspect().interrupts().iter().sum()),
+            ("packets_waiting", self.inspect().packet_buffer().0 as u64),
+        ]
+    }
+
+    fn pre_copies(&self) -> bool {
+        self.pre_copy()
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        Ok(Model82599::flush(self)?)
+    }
+}
+
+/// A model ready to be served.
+pub(super) struct Made {
+    pub(super) title: String,
+    pub(super) model: Box<dyn Played>,
+    /// Knows its registers.
+    pub(super) decoder: Decoder,
+    /// What crosses its link, where it has one.
+    pub(super) traffic: Option<Watch<Traffic>>,
+}
+
+/// Returns how many links each device of a kind is plugged into.
+pub(super) fn links(device: Device) -> usize {
+    match device {
+        Device::Ixgbe => 1,
+    }
+}
+
+/// Makes the `number`-th device, plugged into `link` where it takes one.
+pub(super) fn make(
+    args: &ServeArgs,
+    number: usize,
+    link: Option<&Spec>,
+    panel: &mut PatchPanel,
+) -> Result<Made, Fault> {
+    match (args.model, link) {
+        (Device::Ixgbe, Some(link)) => {
+            let opened = panel.open(link)?;
+            let mac = mac(args, number);
+            let model = Model82599::new(config(args, mac), opened.link);
+            Ok(Made {
+                title: format!("82599 {mac}"),
+                model: Box::new(model),
+                decoder: Decoder::of::<Ixgbe>(),
+                traffic: Some(opened.traffic),
+            })
+        }
+        (Device::Ixgbe, None) => Err(Fault::Usage("an 82599 needs a --link".into())),
+    }
+}
+
+fn mac(args: &ServeArgs, number: usize) -> MacAddr {
+    let mut bytes = args.mac.0;
+    bytes[5] = bytes[5].wrapping_add(number as u8);
+    MacAddr(bytes)
+}
+
+fn config(args: &ServeArgs, mac: MacAddr) -> Config {
+    let part = match args.part {
+        PartName::Sfp => Part::Sfp,
+        PartName::Kx4 => Part::BackplaneKx4,
+    };
+    let module = match args.module {
+        ModuleName::Sr => Module::Sr,
+        ModuleName::Lr => Module::Lr,
+        ModuleName::Dac => Module::DirectAttach,
+        ModuleName::Foreign => Module::ForeignSr,
+        ModuleName::Absent => Module::Absent,
+    };
+    Config { part, module, ..Config::new(mac.0) }
+}
