@@ -22,6 +22,7 @@ mod memory;
 mod model;
 mod msix;
 pub mod proto;
+mod segment;
 pub mod server;
 mod shared;
 mod spec;
@@ -36,5 +37,6 @@ pub use model::{
     Work,
 };
 pub use msix::Msix;
+pub use segment::{DmaRight, Segment, SegmentError, SegmentMemory};
 pub use shared::{SharedError, SharedRegisters};
 pub use spec::{BarKind, BarSpec, ConfigCallback, Ids, OneWay, PciType, Spec};

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::config::{ConfigError, WriteError};
+use crate::segment::{DmaRight, Segment, SegmentError};
 use crate::spec::Spec;
 
 /// A device, played by a program.
@@ -101,6 +102,13 @@ pub trait DeviceModel: Send {
 
     /// Client memory is about to go: this is the last call in which it can be reached.
     fn dma_unmapped(&mut self, cx: &mut Context<'_>, range: DmaRange) {
+        let _ = (cx, range);
+    }
+
+    /// The client takes memory back of which [segments](crate::Segment) are held: lets go of them, now or in one of the next
+    /// steps. Asked again until none is left or the server's limit is over, when the client gets `EBUSY` and the memory
+    /// stays.
+    fn dma_wanted(&mut self, cx: &mut Context<'_>, range: DmaRange) {
         let _ = (cx, range);
     }
 
@@ -224,6 +232,8 @@ pub struct DmaRange {
     pub writable: bool,
     /// It is reached through a file, not by messages.
     pub file: bool,
+    /// Bytes of a page of it: 4,096, or those of the huge pages that the file is made of.
+    pub page: u64,
 }
 
 /// A part of a BAR that is memory of a file.
@@ -358,6 +368,33 @@ pub trait DmaBus {
 
     /// The same for an aligned 32-bit word (head write-back).
     fn store32(&self, iova: u64, word: u32) -> Result<(), DmaFault>;
+
+    /// Returns whether the device may start transactions at all.
+    fn is_master(&self) -> bool {
+        true
+    }
+
+    /// Returns the mapping that an address is in.
+    fn info(&self, iova: u64) -> Option<DmaRange> {
+        let _ = iova;
+        None
+    }
+
+    /// Returns a range as a list of at most `max` parts, each in one mapping and held until it is dropped: for a
+    /// device that works on memory for longer than a call.
+    ///
+    /// # Errors
+    /// [`SegmentError`], and nothing is held then.
+    fn segments(
+        &self,
+        iova: u64,
+        len: usize,
+        right: DmaRight,
+        max: usize,
+    ) -> Result<Vec<Segment>, SegmentError> {
+        let _ = (iova, len, right, max);
+        Err(SegmentError::Unsupported)
+    }
 }
 
 /// The device's interrupts.

@@ -7,9 +7,11 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::dirty::Log;
 use super::dma::{Entry, Place};
 use crate::memory::View;
-use crate::model::{DmaBus, DmaFault};
+use crate::model::{DmaBus, DmaFault, DmaRange};
+use crate::segment::{DmaRight, Segment, SegmentError, SegmentMemory};
 
 /// An entry that was hit, with its view.
 pub(super) struct Recent {
@@ -19,21 +21,6 @@ pub(super) struct Recent {
     writable: bool,
     view: Arc<View>,
     generation: u64,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Right {
-    Read,
-    Write,
-}
-
-impl Right {
-    fn name(self) -> &'static str {
-        match self {
-            Right::Read => "read",
-            Right::Write => "write",
-        }
-    }
 }
 
 impl Core {
@@ -48,7 +35,7 @@ impl Core {
         &self,
         iova: u64,
         len: usize,
-        right: Right,
+        right: DmaRight,
         use_it: impl FnOnce(&View, u64) -> R,
     ) -> Option<R> {
         let mut recent = self.recent.borrow_mut();
@@ -56,7 +43,7 @@ impl Core {
         for attempt in 0..2 {
             if let Some(hit) = &recent[0] {
                 let offset = iova.wrapping_sub(hit.first);
-                let allowed = if right == Right::Read { hit.readable } else { hit.writable };
+                let allowed = if right == DmaRight::Read { hit.readable } else { hit.writable };
                 if offset < hit.len
                     && hit.len - offset >= len as u64
                     && allowed
@@ -72,6 +59,28 @@ impl Core {
         None
     }
 
+    /// Returns the mappings that a range is in, each with the offset in it, where its part starts in the range, and that
+    /// part's length.
+    #[cold]
+    fn parts(&self, iova: u64, len: usize, right: DmaRight) -> Result<Vec<Part>, DmaFault> {
+        let missing = DmaFault::NotMapped { iova, len };
+        let mut parts = Vec::new();
+        let mut start = 0;
+        while start < len {
+            let here = iova.checked_add(start as u64).ok_or(missing)?;
+            let entry = self.table.find(here).ok_or(missing)?;
+            let allowed = if right == DmaRight::Read { entry.readable } else { entry.writable };
+            if !allowed {
+                return Err(DmaFault::Protection { iova: here, access: right.name() });
+            }
+            let offset = here - entry.first;
+            let len = usize::try_from(entry.len - offset).unwrap_or(usize::MAX).min(len - start);
+            parts.push(Part { entry, offset, start, len });
+            start += len;
+        }
+        Ok(parts)
+    }
+
     /// Calls `piece` for each part of a range that is in one mapping: with its place, its bus address, where it
     /// starts in the range, and its length. All of the range is checked before the first call.
     #[cold]
@@ -79,31 +88,16 @@ impl Core {
         &self,
         iova: u64,
         len: usize,
-        right: Right,
+        right: DmaRight,
         mut piece: impl FnMut(Place, u64, usize, usize) -> bool,
     ) -> Result<(), DmaFault> {
-        let missing = DmaFault::NotMapped { iova, len };
-        let mut parts: Vec<(Arc<Entry>, u64, usize, usize)> = Vec::new();
-        let mut at = 0;
-        while at < len {
-            let here = iova.checked_add(at as u64).ok_or(missing)?;
-            let entry = self.table.find(here).ok_or(missing)?;
-            let allowed = if right == Right::Read { entry.readable } else { entry.writable };
-            if !allowed {
-                return Err(DmaFault::Protection { iova: here, access: right.name() });
-            }
-            let offset = here - entry.first;
-            let part = usize::try_from(entry.len - offset).unwrap_or(usize::MAX).min(len - at);
-            parts.push((entry, offset, at, part));
-            at += part;
-        }
-        for (entry, offset, start, part) in parts {
+        for Part { entry, offset, start, len: part } in self.parts(iova, len, right)? {
             let place = self.table.place(&entry, offset);
             if let Place::Here(view, _) = &place {
                 self.remember(&entry, view);
             }
             if !piece(place, entry.first + offset, start, part) {
-                return Err(missing);
+                return Err(DmaFault::NotMapped { iova, len });
             }
         }
         Ok(())
@@ -143,44 +137,37 @@ impl Core {
         self.check_master(iova)?;
         if iova.is_multiple_of(bytes as u64) { Ok(()) } else { Err(DmaFault::Unaligned { iova }) }
     }
-
-    #[inline]
-    fn dirty(&self, iova: u64, len: usize) {
-        if self.logging.get() {
-            self.mark_dirty(iova, len as u64);
-        }
-    }
 }
 
 impl DmaBus for Core {
     fn read(&self, iova: u64, data: &mut [u8]) -> Result<(), DmaFault> {
         self.check_master(iova)?;
-        if self.recent(iova, data.len(), Right::Read, |view, at| view.read(at, data)) == Some(true) {
+        if self.recent(iova, data.len(), DmaRight::Read, |view, at| view.read(at, data)) == Some(true) {
             return Ok(());
         }
-        self.pieces(iova, data.len(), Right::Read, |place, address, start, len| {
+        self.pieces(iova, data.len(), DmaRight::Read, |place, address, start, len| {
             self.get(&place, address, &mut data[start..start + len])
         })
     }
 
     fn write(&self, iova: u64, data: &[u8]) -> Result<(), DmaFault> {
         self.check_master(iova)?;
-        self.dirty(iova, data.len());
-        if self.recent(iova, data.len(), Right::Write, |view, at| view.write(at, data)) == Some(true) {
-            return Ok(());
+        if self.recent(iova, data.len(), DmaRight::Write, |view, at| view.write(at, data)) != Some(true) {
+            self.pieces(iova, data.len(), DmaRight::Write, |place, address, start, len| {
+                self.put(&place, address, &data[start..start + len])
+            })?;
         }
-        self.pieces(iova, data.len(), Right::Write, |place, address, start, len| {
-            self.put(&place, address, &data[start..start + len])
-        })
+        self.log.mark(iova, data.len() as u64);
+        Ok(())
     }
 
     fn load(&self, iova: u64) -> Result<u64, DmaFault> {
         self.word(iova, 8)?;
-        if let Some(Some(word)) = self.recent(iova, 8, Right::Read, |view, at| view.load(at)) {
+        if let Some(Some(word)) = self.recent(iova, 8, DmaRight::Read, |view, at| view.load(at)) {
             return Ok(u64::from_le(word));
         }
         let mut word = 0;
-        self.pieces(iova, 8, Right::Read, |place, address, _, _| {
+        self.pieces(iova, 8, DmaRight::Read, |place, address, _, _| {
             let mut bytes = [0; 8];
             let there = match &place {
                 Place::Here(view, at) => view.load(*at).map(u64::to_ne_bytes),
@@ -194,27 +181,102 @@ impl DmaBus for Core {
 
     fn store(&self, iova: u64, word: u64) -> Result<(), DmaFault> {
         self.word(iova, 8)?;
-        self.dirty(iova, 8);
         let word = word.to_le();
-        if self.recent(iova, 8, Right::Write, |view, at| view.store(at, word)) == Some(true) {
-            return Ok(());
+        if self.recent(iova, 8, DmaRight::Write, |view, at| view.store(at, word)) != Some(true) {
+            self.pieces(iova, 8, DmaRight::Write, |place, address, _, _| match &place {
+                Place::Here(view, at) => view.store(*at, word),
+                _ => self.put(&place, address, &word.to_ne_bytes()),
+            })?;
         }
-        self.pieces(iova, 8, Right::Write, |place, address, _, _| match &place {
-            Place::Here(view, at) => view.store(*at, word),
-            _ => self.put(&place, address, &word.to_ne_bytes()),
-        })
+        self.log.mark(iova, 8);
+        Ok(())
     }
 
     fn store32(&self, iova: u64, word: u32) -> Result<(), DmaFault> {
         self.word(iova, 4)?;
-        self.dirty(iova, 4);
         let word = word.to_le();
-        if self.recent(iova, 4, Right::Write, |view, at| view.store32(at, word)) == Some(true) {
-            return Ok(());
+        if self.recent(iova, 4, DmaRight::Write, |view, at| view.store32(at, word)) != Some(true) {
+            self.pieces(iova, 4, DmaRight::Write, |place, address, _, _| match &place {
+                Place::Here(view, at) => view.store32(*at, word),
+                _ => self.put(&place, address, &word.to_ne_bytes()),
+            })?;
         }
-        self.pieces(iova, 4, Right::Write, |place, address, _, _| match &place {
-            Place::Here(view, at) => view.store32(*at, word),
-            _ => self.put(&place, address, &word.to_ne_bytes()),
-        })
+        self.log.mark(iova, 4);
+        Ok(())
+    }
+
+    fn is_master(&self) -> bool {
+        self.master.get()
+    }
+
+    fn info(&self, iova: u64) -> Option<DmaRange> {
+        self.table.find(iova).map(|entry| entry.range())
+    }
+
+    fn segments(
+        &self,
+        iova: u64,
+        len: usize,
+        right: DmaRight,
+        max: usize,
+    ) -> Result<Vec<Segment>, SegmentError> {
+        self.check_master(iova)?;
+        let parts = self.parts(iova, len, right)?;
+        if parts.len() > max {
+            return Err(SegmentError::NeedMore { need: parts.len() });
+        }
+        let segment = |Part { entry, offset, start, len }: Part| {
+            let place = self.table.place(&entry, offset);
+            let held = Held { entry, offset, place, log: self.log.clone() };
+            Segment::new(iova + start as u64, len, right, Arc::new(held))
+        };
+        Ok(parts.into_iter().map(segment).collect())
+    }
+}
+
+/// A part of a range in one mapping.
+struct Part {
+    entry: Arc<Entry>,
+    offset: u64,
+    start: usize,
+    len: usize,
+}
+
+/// What a segment holds.
+struct Held {
+    entry: Arc<Entry>,
+    /// Where the segment starts in the mapping.
+    offset: u64,
+    place: Place,
+    log: Arc<Log>,
+}
+
+impl SegmentMemory for Held {
+    fn read(&self, at: u64, data: &mut [u8]) -> Option<bool> {
+        if self.entry.is_gone() {
+            return Some(false);
+        }
+        match &self.place {
+            // The bus says what is wrong.
+            _ if !self.entry.readable => None,
+            Place::Here(view, start) => Some(view.read(start + at, data)),
+            Place::File(file) => Some(file.after(at).read(data)),
+            Place::Message => None,
+        }
+    }
+
+    fn write(&self, at: u64, data: &[u8]) -> Option<bool> {
+        if self.entry.is_gone() {
+            return Some(false);
+        }
+        match &self.place {
+            Place::Here(view, start) => Some(view.write(start + at, data)),
+            Place::File(file) => Some(file.after(at).write(data)),
+            Place::Message => None,
+        }
+    }
+
+    fn mark_dirty(&self, at: u64, len: u64) {
+        self.log.mark(self.entry.first + self.offset + at, len);
     }
 }

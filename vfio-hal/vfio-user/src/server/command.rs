@@ -15,7 +15,7 @@ use super::Server;
 use super::info::Answer;
 use super::migration::Progress;
 use super::peer::Channel;
-use crate::model::{DeviceModel, DmaRange, IrqKind, ResetKind};
+use crate::model::{DeviceModel, IrqKind, ResetKind};
 use crate::proto::wire::{
     self, DEVICE_PCI, DEVICE_RESET, DMA_READ, DMA_WRITE, DeviceInfo, DmaMap, DmaUnmap, ERROR, IrqInfo,
     IrqSet, MultiWrite, NO_REPLY, PCI_IRQS, PCI_REGIONS, REGION_READ, REGION_WRITE, RegionAccess, RegionInfo,
@@ -43,18 +43,15 @@ impl<M: DeviceModel> Server<M> {
         let result = match self.check(&message) {
             Err(errno) => Err(errno),
             Ok(command) if needs_rest(command) => {
-                if !self.quiesced() {
-                    if since.elapsed() < self.options.quiesce_limit {
-                        self.held = Some((message, since));
-                        return;
-                    }
-                    Err(Errno::BUSY)
-                } else {
-                    let result = self.execute(command, message);
-                    let Server { model, core, .. } = self;
-                    model.resume(&mut core.context());
-                    result
+                let ready = self.quiesced() && self.let_go(command, &message.body);
+                if !ready && since.elapsed() < self.options.quiesce_limit {
+                    self.held = Some((message, since));
+                    return;
                 }
+                let result = if ready { self.execute(command, message) } else { Err(Errno::BUSY) };
+                let Server { model, core, .. } = self;
+                model.resume(&mut core.context());
+                result
             }
             Ok(command) => self.execute(command, message),
         };
@@ -93,6 +90,21 @@ impl<M: DeviceModel> Server<M> {
     fn quiesced(&mut self) -> bool {
         let Server { model, core, .. } = self;
         model.quiesce(&mut core.context())
+    }
+
+    /// Asks the model for the memory that a command is about to take away. Returns whether it holds none of it.
+    fn let_go(&mut self, command: Command, body: &[u8]) -> bool {
+        let Ok(unmap) = exact::<DmaUnmap>(body) else { return true };
+        let wanted = match unmap.flags {
+            _ if command != Command::DmaUnmap => return true,
+            0 => Some((unmap.address, unmap.size)),
+            _ => None,
+        };
+        let Server { model, core, .. } = self;
+        for range in core.table.held(wanted) {
+            model.dma_wanted(&mut core.context(), range);
+        }
+        core.table.held(wanted).is_empty()
     }
 
     fn reply(&mut self, request: &Header, result: Result<Answer, Errno>) {
@@ -209,16 +221,11 @@ impl<M: DeviceModel> Server<M> {
         }
         let rights = (map.flags & DMA_READ != 0, map.flags & DMA_WRITE != 0);
         let file = fds.pop().map(|fd| (fd, map.offset));
-        let range = DmaRange {
-            iova: map.address,
-            len: map.size,
-            readable: rights.0,
-            writable: rights.1,
-            file: file.is_some(),
-        };
         let Server { model, core, .. } = self;
         core.table.map(map.address, map.size, rights, file)?;
-        model.dma_mapped(&mut core.context(), range);
+        if let Some(range) = core.table.exact(map.address, map.size) {
+            model.dma_mapped(&mut core.context(), range);
+        }
         Ok(Answer::empty())
     }
 

@@ -4,13 +4,14 @@
 //! back into it, so its parts are cells. It implements the three buses of a [`Context`].
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use super::ServerError;
 use super::bus::Recent;
-use super::dirty::DirtyLog;
+use super::dirty::Log;
 use super::dma::{Bounds, Table};
 use super::irq::Vectors;
 use super::peer::Peer;
@@ -34,8 +35,7 @@ pub(super) struct Core {
     pub(super) bells: Bells,
     pub(super) table: Table,
     pub(super) recent: RefCell<[Option<Recent>; 2]>,
-    pub(super) logging: Cell<bool>,
-    pub(super) dirty_log: RefCell<Option<DirtyLog>>,
+    pub(super) log: Arc<Log>,
     pub(super) peer: RefCell<Option<Peer>>,
     /// A write of the model's to its configuration space asked for a reset.
     pub(super) reset_due: Cell<bool>,
@@ -92,8 +92,7 @@ impl Core {
                 .map_err(|errno| ServerError::System { what: "map a page of shared registers", errno })?,
             table: Table::new(bounds),
             recent: RefCell::default(),
-            logging: Cell::new(false),
-            dirty_log: RefCell::default(),
+            log: Arc::default(),
             peer: RefCell::default(),
             reset_due: Cell::new(false),
             start: Instant::now(),
@@ -143,8 +142,7 @@ impl Core {
         self.table.clear();
         *self.recent.borrow_mut() = [None, None];
         self.vectors.borrow_mut().disarm_all();
-        self.logging.set(false);
-        *self.dirty_log.borrow_mut() = None;
+        self.log.set(None);
         *self.peer.borrow_mut() = None;
     }
 }

@@ -1,11 +1,13 @@
 //! Which pages the device wrote: the log that a migrating client asks for.
 //!
-//! Key type: [`DirtyLog`]. It marks at every write of the model, whichever way the data go to the client, so that
-//! memory without a file is logged too.
+//! - [`DirtyLog`] is what one client asked for. It is marked at every write of the model, whichever way the data go to
+//!   the client, so that memory without a file is logged too.
+//! - [`Log`] is where the model's writes find it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::core::Core;
 use super::dma::PAGE;
 
 /// Pages written since they were last reported.
@@ -59,13 +61,47 @@ impl DirtyLog {
     }
 }
 
-impl Core {
-    #[cold]
-    pub(super) fn mark_dirty(&self, iova: u64, len: u64) {
-        if let Some(log) = &mut *self.dirty_log.borrow_mut()
-            && let Some(last) = len.checked_sub(1).and_then(|more| iova.checked_add(more))
-        {
-            log.mark(iova, last);
+/// The log as its writers share it: the model's calls, and the segments that it holds.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// There is one. Kept apart, so that a write without one costs a load.
+    on: AtomicBool,
+    log: Mutex<Option<DirtyLog>>,
+}
+
+impl Log {
+    pub(super) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    /// Starts a log, or ends it. Returns the one before.
+    pub(super) fn set(&self, log: Option<DirtyLog>) -> Option<DirtyLog> {
+        let mut here = self.lock();
+        self.on.store(log.is_some(), Ordering::Relaxed);
+        std::mem::replace(&mut *here, log)
+    }
+
+    /// Calls `use_it` with the log, if there is one.
+    pub(super) fn with<R>(&self, use_it: impl FnOnce(&mut DirtyLog) -> R) -> Option<R> {
+        self.lock().as_mut().map(use_it)
+    }
+
+    /// Marks a range as written.
+    #[inline]
+    pub(super) fn mark(&self, iova: u64, len: u64) {
+        if self.is_on() {
+            self.mark_slowly(iova, len);
         }
+    }
+
+    #[cold]
+    fn mark_slowly(&self, iova: u64, len: u64) {
+        if let Some(last) = len.checked_sub(1).and_then(|more| iova.checked_add(more)) {
+            self.with(|log| log.mark(iova, last));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<DirtyLog>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

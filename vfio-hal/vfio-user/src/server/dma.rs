@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::fs::{OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat, fstatfs};
@@ -48,17 +49,24 @@ pub(super) struct Entry {
     file: Option<(Arc<File>, u64)>,
     /// Only the server's thread locks it.
     view: Mutex<Option<Arc<View>>>,
+    /// It was taken away from under those who hold it.
+    gone: AtomicBool,
 }
 
 impl Entry {
-    fn range(&self) -> DmaRange {
+    pub(super) fn range(&self) -> DmaRange {
         DmaRange {
             iova: self.first,
             len: self.len,
             readable: self.readable,
             writable: self.writable,
             file: self.file.is_some(),
+            page: self.file.as_ref().map_or(PAGE, |(file, _)| file.page),
         }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     fn view(&self) -> MutexGuard<'_, Option<Arc<View>>> {
@@ -77,12 +85,18 @@ pub(super) enum Place {
 }
 
 /// A position in a client's file.
+#[derive(Clone)]
 pub(super) struct FileAt {
     file: Arc<File>,
     at: u64,
 }
 
 impl FileAt {
+    /// Returns the position `bytes` further on.
+    pub(super) fn after(&self, bytes: u64) -> FileAt {
+        FileAt { file: self.file.clone(), at: self.at + bytes }
+    }
+
     /// Reads all of `to`. False if the file ends before.
     pub(super) fn read(&self, mut to: &mut [u8]) -> bool {
         let mut at = self.at;
@@ -125,6 +139,8 @@ pub(super) struct Bounds {
     pub(super) entries: usize,
     /// Entries that are mapped into this process at a time.
     pub(super) views: usize,
+    /// Bytes of an entry.
+    pub(super) len: u64,
 }
 
 /// What the client mapped.
@@ -178,7 +194,7 @@ impl Table {
         if inside || below(first) {
             return Err(Errno::EXIST);
         }
-        if self.len() >= self.bounds.entries {
+        if self.len() >= self.bounds.entries || len > self.bounds.len {
             return Err(Errno::NOSPC);
         }
         let file = match file {
@@ -192,7 +208,15 @@ impl Table {
                 Some((file, offset))
             }
         };
-        let entry = Entry { first, len, readable, writable, file, view: Mutex::new(None) };
+        let entry = Entry {
+            first,
+            len,
+            readable,
+            writable,
+            file,
+            view: Mutex::new(None),
+            gone: AtomicBool::new(false),
+        };
         self.entries.borrow_mut().insert(first, Arc::new(entry));
         Ok(())
     }
@@ -203,14 +227,18 @@ impl Table {
         if entries.get(&first).is_none_or(|entry| entry.len != len) {
             return Err(Errno::NOENT);
         }
-        entries.remove(&first);
+        if let Some(entry) = entries.remove(&first) {
+            entry.gone.store(true, Ordering::Release);
+        }
         self.generation.set(self.generation.get() + 1);
         Ok(())
     }
 
     /// Takes everything away.
     pub(super) fn clear(&self) {
-        self.entries.borrow_mut().clear();
+        for entry in std::mem::take(&mut *self.entries.borrow_mut()).into_values() {
+            entry.gone.store(true, Ordering::Release);
+        }
         self.viewed.borrow_mut().clear();
         self.files.borrow_mut().clear();
         self.generation.set(self.generation.get() + 1);
@@ -219,6 +247,20 @@ impl Table {
     /// Returns the mapping with exactly this place, to tell the model of.
     pub(super) fn exact(&self, first: u64, len: u64) -> Option<DmaRange> {
         self.entries.borrow().get(&first).filter(|entry| entry.len == len).map(|entry| entry.range())
+    }
+
+    /// Returns the mappings among all, or the one with exactly this place, that somebody holds.
+    pub(super) fn held(&self, exact: Option<(u64, u64)>) -> Vec<DmaRange> {
+        let entries = self.entries.borrow();
+        // The table has one reference of each; the others are segments.
+        let held = |entry: &&Arc<Entry>| Arc::strong_count(entry) > 1;
+        match exact {
+            Some((first, len)) => {
+                let entry = entries.get(&first).filter(|entry| entry.len == len);
+                entry.filter(held).map(|entry| entry.range()).into_iter().collect()
+            }
+            None => entries.values().filter(held).map(|entry| entry.range()).collect(),
+        }
     }
 
     /// Returns all mappings.
@@ -251,16 +293,26 @@ impl Table {
             return None;
         }
         let mut viewed = self.viewed.borrow_mut();
-        while viewed.len() >= self.bounds.views {
-            // Entries that were unmapped meanwhile are gone, and their views with them.
-            match viewed.pop_front().map(|oldest| oldest.upgrade()) {
-                Some(Some(oldest)) => {
-                    oldest.view().take();
+        // One that is held keeps its view, and goes to the end; if all are, there is no room.
+        let mut kept = 0;
+        while viewed.len() >= self.bounds.views && kept < viewed.len() {
+            // Entries that were unmapped meanwhile are gone, and their views with them, unless they are held.
+            let Some(oldest) = viewed.pop_front() else { break };
+            match oldest.upgrade() {
+                // The table's reference, and this one.
+                Some(entry) if Arc::strong_count(&entry) > 2 => {
+                    viewed.push_back(oldest);
+                    kept += 1;
+                }
+                Some(entry) => {
+                    entry.view().take();
                     self.generation.set(self.generation.get() + 1);
                 }
-                Some(None) => {}
-                None => return None,
+                None => {}
             }
+        }
+        if viewed.len() >= self.bounds.views {
+            return None;
         }
         match View::new(file.fd.as_fd(), start, entry.len, file.page, entry.writable) {
             Ok(view) => {

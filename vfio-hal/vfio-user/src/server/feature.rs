@@ -88,8 +88,7 @@ impl<M: DeviceModel> Server<M> {
             }
             (LOGGING_START, false) => self.start_logging(data)?,
             (LOGGING_STOP, false) => {
-                self.core.logging.set(false);
-                self.core.dirty_log.borrow_mut().take().ok_or(Errno::INVAL)?;
+                self.core.log.set(None).ok_or(Errno::INVAL)?;
                 data.to_vec()
             }
             (LOGGING_REPORT, true) => self.report(data)?,
@@ -137,7 +136,7 @@ impl<M: DeviceModel> Server<M> {
         let (start, rest) = LoggingStart::read_from_prefix(data).map_err(|_| Errno::INVAL)?;
         let (ranges, tail) = rest.as_chunks::<{ size_of::<Range>() }>();
         let fits = start.ranges as usize == ranges.len() && tail.is_empty();
-        if !fits || start.ranges > MAX_RANGES || self.core.logging.get() {
+        if !fits || start.ranges > MAX_RANGES || self.core.log.is_on() {
             return Err(Errno::INVAL);
         }
         let mut logged = Vec::new();
@@ -149,8 +148,7 @@ impl<M: DeviceModel> Server<M> {
         let log = DirtyLog::new(start.page_size, logged);
         let mut reply = LoggingStart { page_size: log.page(), ..start }.as_bytes().to_vec();
         reply.extend_from_slice(rest);
-        *self.core.dirty_log.borrow_mut() = Some(log);
-        self.core.logging.set(true);
+        self.core.log.set(Some(log));
         Ok(reply)
     }
 
@@ -165,8 +163,7 @@ impl<M: DeviceModel> Server<M> {
         if len.div_ceil(page_size).div_ceil(64) * 8 > u64::from(self.options.max_data_xfer_size) {
             return Err(Errno::FBIG);
         }
-        let mut log = self.core.dirty_log.borrow_mut();
-        let bitmap = log.as_mut().ok_or(Errno::INVAL)?.take(iova, len, page_size);
+        let bitmap = self.core.log.with(|log| log.take(iova, len, page_size)).ok_or(Errno::INVAL)?;
         let mut reply = report.as_bytes().to_vec();
         reply.extend(bitmap.iter().flat_map(|word| word.to_ne_bytes()));
         Ok(reply)

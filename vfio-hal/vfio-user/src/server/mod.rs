@@ -78,6 +78,8 @@ pub struct ServerOptions {
     pub max_data_xfer_size: u32,
     /// Mappings of client memory.
     pub max_dma_maps: u32,
+    /// Bytes of one mapping.
+    pub max_dma_size: u64,
     /// Mappings that are in this process' address space at a time. The kernel allows 65,530.
     pub max_views: usize,
     /// Offer a second socket for questions to the client.
@@ -97,6 +99,8 @@ impl Default for ServerOptions {
             max_msg_fds: 16,
             max_data_xfer_size: 1 << 20,
             max_dma_maps: 1_000_000,
+            // What libvfio-user takes.
+            max_dma_size: 8 << 40,
             max_views: 32_768,
             twin_socket: true,
             patience: Duration::from_secs(5),
@@ -248,7 +252,11 @@ impl<M: DeviceModel> Server<M> {
     fn new(listener: Listener, model: M, mut options: ServerOptions) -> Result<Server<M>, ServerError> {
         options.max_msg_fds = options.max_msg_fds.clamp(1, 253);
         options.max_data_xfer_size = options.max_data_xfer_size.max(8);
-        let bounds = Bounds { entries: options.max_dma_maps as usize, views: options.max_views.max(1) };
+        let bounds = Bounds {
+            entries: options.max_dma_maps as usize,
+            views: options.max_views.max(1),
+            len: options.max_dma_size,
+        };
         let spec = model.spec();
         let regions = info::Regions::new(&spec, &model)?;
         let core = Core::new(spec, regions.shared(), bounds)?;
@@ -427,6 +435,8 @@ impl<M: DeviceModel> Server<M> {
         let peer = self.core.peer.borrow();
         let mut fds = Vec::new();
         match &*peer {
+            // While a command waits for the model, the client is not listened to.
+            Some(_) if self.held.is_some() => {}
             Some(peer) => fds.push(PollFd::new(&peer.main.socket, peer.main.poll_flags())),
             None => {
                 if let Some(socket) = self.listener.socket() {

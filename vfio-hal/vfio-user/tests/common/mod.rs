@@ -21,8 +21,8 @@ use rustix::net::{
 };
 use vfio_user_kit::server::{IdlePolicy, Server, ServerOptions, ServerStats};
 use vfio_user_kit::{
-    AccessError, BarKind, BarSpec, Context, DeviceModel, Ids, IrqKind, Migration, MigrationError, NotifyArea,
-    ResetKind, SharedArea, Spec, Work,
+    AccessError, BarKind, BarSpec, Context, DeviceModel, DmaFault, DmaRange, DmaRight, Ids, IrqKind,
+    Migration, MigrationError, NotifyArea, ResetKind, Segment, SegmentError, SharedArea, Spec, Work,
 };
 
 pub const VERSION: u16 = 1;
@@ -60,6 +60,16 @@ pub mod reg {
     pub const STATUS: u64 = 0x10;
     pub const BELL: u64 = 0x20;
     pub const NOTIFY: u64 = 0x28;
+    pub const MAX: u64 = 0x34;
+    /// How `HOLD` ended: how many segments, or `NOT_MAPPED` and its neighbours.
+    pub const SEGMENTS: u64 = 0x38;
+    pub const NOT_MAPPED: u32 = 0x101;
+    pub const PROTECTION: u32 = 0x102;
+    pub const NOT_MASTER: u32 = 0x103;
+    /// And how many there would be.
+    pub const NEED_MORE: u32 = 0x200;
+    /// Questions for memory that the toy holds.
+    pub const WANTED: u64 = 0x3c;
     pub const NOTIFIED: u64 = 0x2c;
     /// The last vector that was masked (bit 0) or unmasked: its number << 8, its kind << 16.
     pub const MASKED: u64 = 0x30;
@@ -74,6 +84,20 @@ pub mod reg {
     pub const STORE: u32 = 7;
     /// What doorbell number `LENGTH` holds.
     pub const RING: u32 = 8;
+    /// Holds `LENGTH` bytes at `ADDRESS` for writing, in at most `MAX` segments.
+    pub const HOLD: u32 = 9;
+    /// The same for reading.
+    pub const HOLD_READ: u32 = 10;
+    /// Lets go of all.
+    pub const RELEASE: u32 = 11;
+    /// Reads the front of each segment into the scratch area, `LENGTH` bytes each.
+    pub const READ_HELD: u32 = 12;
+    /// Writes the scratch area to the front of each segment.
+    pub const WRITE_HELD: u32 = 13;
+    /// Marks all segments as written.
+    pub const MARK_HELD: u32 = 14;
+    /// What the bus tells of the mapping at `ADDRESS`: its start, length, page and rights, in the scratch area.
+    pub const INFO: u32 = 15;
 
     pub const DONE: u32 = 1;
     pub const FAULT: u32 = 2;
@@ -87,6 +111,9 @@ pub struct Toy {
     pub shared: Vec<SharedArea>,
     /// Comes to rest after so many questions.
     pub unrest: u32,
+    pub held: Vec<Segment>,
+    /// Lets go of what it holds after so many questions.
+    pub stubborn: u32,
     pub saved: usize,
     pub incoming: Vec<u8>,
 }
@@ -118,6 +145,8 @@ impl Default for Toy {
             steps: Arc::default(),
             shared: Vec::new(),
             unrest: 0,
+            held: Vec::new(),
+            stubborn: 0,
             saved: 0,
             incoming: Vec::new(),
         }
@@ -171,6 +200,44 @@ impl Toy {
                 self.set(reg::SCRATCH, cx.doorbells.load(len));
                 true
             }
+            reg::HOLD | reg::HOLD_READ => {
+                let right = if command == reg::HOLD { DmaRight::Write } else { DmaRight::Read };
+                let result = cx.dma.segments(address, len, right, self.u32(reg::MAX) as usize);
+                let (code, held) = match result {
+                    Ok(held) => (held.len() as u32, held),
+                    Err(SegmentError::NeedMore { need }) => (reg::NEED_MORE + need as u32, Vec::new()),
+                    Err(SegmentError::Fault(DmaFault::NotMapped { .. })) => (reg::NOT_MAPPED, Vec::new()),
+                    Err(SegmentError::Fault(DmaFault::Protection { .. })) => (reg::PROTECTION, Vec::new()),
+                    Err(SegmentError::Fault(DmaFault::NotBusMaster { .. })) => (reg::NOT_MASTER, Vec::new()),
+                    Err(other) => panic!("{other}"),
+                };
+                self.set(reg::SEGMENTS, code);
+                self.held.extend(held);
+                true
+            }
+            reg::RELEASE => {
+                self.held.clear();
+                true
+            }
+            reg::READ_HELD => self.held.iter().enumerate().all(|(number, segment)| {
+                let at = scratch + number * len;
+                segment.read(cx.dma, 0, &mut self.registers[at..at + len]).is_ok()
+            }),
+            reg::WRITE_HELD => self.held.iter().enumerate().all(|(number, segment)| {
+                let at = scratch + number * len;
+                segment.write(cx.dma, 0, &self.registers[at..at + len]).is_ok()
+            }),
+            reg::MARK_HELD => {
+                self.held.iter().for_each(Segment::mark_dirty);
+                true
+            }
+            reg::INFO => cx.dma.info(address).is_some_and(|range| {
+                let rights = u64::from(range.readable) | u64::from(range.writable) << 1;
+                for (number, long) in [range.iova, range.len, range.page, rights].into_iter().enumerate() {
+                    self.registers[scratch + 8 * number..][..8].copy_from_slice(&long.to_le_bytes());
+                }
+                true
+            }),
             _ => false,
         }
     }
@@ -250,6 +317,13 @@ impl DeviceModel for Toy {
 
     fn notified(&mut self, _: &mut Context<'_>, area: usize) {
         self.set(reg::NOTIFIED, area as u32 + 1);
+    }
+
+    fn dma_wanted(&mut self, _: &mut Context<'_>, _: DmaRange) {
+        self.set(reg::WANTED, self.u32(reg::WANTED) + 1);
+        if self.u32(reg::WANTED) > self.stubborn {
+            self.held.clear();
+        }
     }
 
     fn irq_masked(&mut self, _: &mut Context<'_>, kind: IrqKind, vector: u32, masked: bool) {

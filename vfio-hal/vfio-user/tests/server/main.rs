@@ -10,3 +10,4 @@ mod interrupts;
 mod life;
 mod migration;
 mod regions;
+mod segments;
