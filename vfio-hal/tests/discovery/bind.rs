@@ -134,6 +134,18 @@ fn a_driver_that_refuses_leaves_the_device_with_the_one_that_had_it() {
     assert!(error.to_string().contains("did not take it back either"), "{error}");
 }
 
+/// An override would make the driver take it all the same, and then read registers of another device.
+#[test]
+fn a_driver_that_does_not_know_the_device_is_not_given_it() {
+    let (machine, system) = nic();
+    let plan = system.plan_bind(bdf(NIC), &BindOptions::new("igbvf")).unwrap();
+    let error = system.carry_out(&plan).unwrap_err();
+    assert!(
+        error.to_string().contains("igbvf did not take") && error.to_string().contains("igb has it again")
+    );
+    assert!(machine.written().iter().all(|(_, value)| value != "igbvf"), "no override names it");
+}
+
 #[test]
 fn no_permission_changes_nothing() {
     let (machine, system) = nic();

@@ -186,6 +186,17 @@ fn kernel(root: &Path, habits: &Mutex<Habits>, path: &Path, value: &str) -> io::
         link_driver(root, value, name);
         return Ok(());
     }
+    if let Some(name) = short.strip_prefix("sys/bus/pci/drivers/").and_then(|rest| rest.strip_suffix("/bind"))
+    {
+        let wanted = fs::read_to_string(device(root, value).join("driver_override"))?;
+        let other = wanted.trim() != "(null)" && wanted.trim() != name;
+        // Only igb knows the ids of an 82576.
+        if other || name != "igb" || habits.refusing.iter().any(|one| one == name) {
+            return Err(io::Error::from_raw_os_error(19));
+        }
+        link_driver(root, value, name);
+        return Ok(());
+    }
     if short.ends_with("/sriov_numvfs") {
         let (count, dir) = (value.parse::<u32>().unwrap(), path.parent().unwrap());
         let there: u32 = fs::read_to_string(path)?.trim().parse().unwrap();

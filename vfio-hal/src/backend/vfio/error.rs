@@ -159,7 +159,7 @@ pub enum VfioError {
     },
     /// The files may not be opened.
     #[error(
-        "no permission to open {file}: run `pmd bind -u USER` as root to give it to a user, or run as root"
+        "no permission to open {file}: run `pmd bind -i -u USER DEVICE` as root to give it to a user, or run as root"
     )]
     Permission {
         /// Which file.
@@ -254,6 +254,18 @@ pub enum VfioError {
         len: u64,
         /// The region's length in bytes.
         size: u64,
+    },
+    /// A part of a region that cannot be mapped, or not with these rights.
+    #[error(
+        "{len:#x} bytes at offset {offset:#x} of region {index} cannot be mapped with these rights: read and write them by calls"
+    )]
+    NotMappable {
+        /// Which region.
+        index: u32,
+        /// The first byte.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
     },
     /// The running kernel does not have it.
     #[error("this kernel has no {what}")]

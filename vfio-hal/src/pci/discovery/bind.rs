@@ -106,8 +106,7 @@ impl System {
             // Written first: whatever happens later, it is known what to go back to.
             plan.steps.insert(0, self.remember_step(address, &before));
             plan.steps.extend(self.unbind_steps(&found));
-            plan.steps.push(self.override_step(address, driver));
-            plan.steps.push(self.probe_step(address));
+            plan.steps.extend(self.take_steps(address, driver, before.driver_override.as_deref()));
             plan.steps.push(Step::Expect { driver: Some(driver.clone()) });
             plan.undo = self.way_back(&found);
         } else if !plan.steps.is_empty() {
@@ -156,14 +155,19 @@ impl System {
             self.check_free(&found, force)?;
             plan.undo = self.way_back(&found);
             plan.steps.extend(self.unbind_steps(&found));
-            plan.steps.push(self.override_step(address, target.as_deref().unwrap_or_default()));
-            if !had_none || target.is_some() {
-                plan.steps.push(self.probe_step(address));
-                plan.steps.push(Step::Expect { driver: target.clone() });
+            match &target {
+                Some(driver) => {
+                    plan.steps.extend(self.take_steps(address, driver, before.driver_override.as_deref()));
+                }
+                None if had_none => {}
+                None => plan.steps.extend([self.override_step(address, ""), self.probe_step(address)]),
+            }
+            if target.is_some() || !had_none {
+                plan.steps.push(Step::Expect { driver: target });
             }
         }
         let lasting = before.driver_override.as_deref();
-        if found.driver_override.as_deref() != lasting || (!there && target.as_deref() != lasting) {
+        if !there || found.driver_override.as_deref() != lasting {
             plan.steps.push(self.override_step(address, lasting.unwrap_or_default()));
         }
         if before.no_iommu {
@@ -264,11 +268,12 @@ impl System {
     /// Returns what puts the device back to how it is now, after a driver has refused it.
     fn way_back(&self, found: &Found) -> Vec<Step> {
         let address = found.address;
-        let mut steps = vec![self.override_step(address, found.driver.as_deref().unwrap_or_default())];
-        if found.driver.is_some() {
-            steps.push(self.probe_step(address));
+        let lasting = found.driver_override.as_deref();
+        let mut steps = Vec::new();
+        if let Some(driver) = &found.driver {
+            steps.extend(self.take_steps(address, driver, lasting));
         }
-        steps.push(self.override_step(address, found.driver_override.as_deref().unwrap_or_default()));
+        steps.push(self.override_step(address, lasting.unwrap_or_default()));
         match self.before(address) {
             None => {
                 if self.no_iommu_mode() == Some(false) {
@@ -288,6 +293,17 @@ impl System {
         found.driver.as_ref()?;
         let file = format!("sys/bus/pci/devices/{}/driver/unbind", found.address);
         Some(self.write_step(&file, &found.address.to_string(), "the driver's unbind"))
+    }
+
+    /// Returns what gives a device without a driver to `driver`. A driver that takes any device is told by name which one it
+    /// shall take. Any other one must know the device's ids: named by an override it would be given a device that it
+    /// misreads, and may hang in it.
+    fn take_steps(&self, address: Bdf, driver: &str, lasting: Option<&str>) -> [Step; 2] {
+        if device::takes_any(driver) || lasting == Some(driver) {
+            return [self.override_step(address, driver), self.probe_step(address)];
+        }
+        let file = format!("sys/bus/pci/drivers/{driver}/bind");
+        [self.override_step(address, ""), self.write_step(&file, &address.to_string(), "the driver's bind")]
     }
 
     fn override_step(&self, address: Bdf, driver: &str) -> Step {

@@ -87,6 +87,11 @@ pub(super) fn is_vfio(driver: &str) -> bool {
     driver == "vfio-pci" || driver.ends_with("_vfio_pci") || driver.ends_with("-vfio-pci")
 }
 
+/// Returns whether a driver is made for devices of any kind.
+pub(super) fn takes_any(driver: &str) -> bool {
+    is_vfio(driver) || matches!(driver, "uio_pci_generic" | "igb_uio" | "pci-stub")
+}
+
 pub(super) fn read(system: &System, address: Bdf) -> Result<Found, DiscoveryError> {
     let dir = system.device_dir(address);
     if !dir.is_dir() {
@@ -155,6 +160,7 @@ impl System {
 
     /// Returns who of an IOMMU group keeps VFIO from giving it to user space: drivers of the kernel that do DMA.
     pub fn group_blockers(&self, number: u32) -> Vec<(Bdf, String)> {
+        // VFIO waits only for drivers that do DMA of their own.
         let harmless = |driver: &str| is_vfio(driver) || matches!(driver, "pci-stub" | "pcieport");
         let held = self.group(number).into_iter().filter_map(|(address, driver)| Some((address, driver?)));
         held.filter(|(_, driver)| !harmless(driver)).collect()
