@@ -189,7 +189,7 @@ fn kernel(root: &Path, habits: &Mutex<Habits>, path: &Path, value: &str) -> io::
     if let Some(name) = short.strip_prefix("sys/bus/pci/drivers/").and_then(|rest| rest.strip_suffix("/bind"))
     {
         let wanted = fs::read_to_string(device(root, value).join("driver_override"))?;
-        let other = wanted.trim() != "(null)" && wanted.trim() != name;
+        let other = wanted.trim() != "(null)" && wanted.trim() != name || driver(root, value).is_some();
         // Only igb knows the ids of an 82576.
         if other || name != "igb" || habits.refusing.iter().any(|one| one == name) {
             return Err(io::Error::from_raw_os_error(19));
