@@ -259,7 +259,7 @@ pub struct RegionIoFds {
     pub count: u32,
 }
 
-/// A part of a region where a write signals an eventfd.
+/// A part of a region where a write signals an eventfd, or goes to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct IoFd {
@@ -269,15 +269,23 @@ pub struct IoFd {
     pub size: u64,
     /// The place of the descriptor in the message.
     pub fd_index: u32,
-    /// 0 for an ioeventfd.
+    /// [`IO_FD_EVENT`] or [`IO_FD_SHADOW`].
     pub kind: u32,
     /// [`IOEVENTFD_DATAMATCH`].
     pub flags: u32,
-    /// 0.
+    /// Of a shadow: the place of the memory's descriptor in the message; otherwise 0.
     pub padding: u32,
-    /// The value that signals, if flagged.
+    /// The value that signals, if flagged. Of a shadow: where in its memory the part is.
     pub datamatch: u64,
 }
+
+/// A write signals the eventfd.
+pub const IO_FD_EVENT: u32 = 0;
+/// A write goes to memory that stands for the registers. With an eventfd, that is signalled too; without, the server
+/// looks by itself.
+pub const IO_FD_SHADOW: u32 = 2;
+/// [`IoFd::fd_index`] where there is no eventfd.
+pub const NO_FD: u32 = u32::MAX;
 
 /// Only a write of [`IoFd::datamatch`] signals (KVM_IOEVENTFD_FLAG_DATAMATCH).
 pub const IOEVENTFD_DATAMATCH: u32 = 1 << 0;

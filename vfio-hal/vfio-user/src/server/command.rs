@@ -136,7 +136,7 @@ impl<M: DeviceModel> Server<M> {
             }
             Command::DeviceGetRegionIoFds => {
                 let (request, _) = RegionIoFds::read_from_prefix(&body).map_err(|_| Errno::INVAL)?;
-                self.regions.describe_io_fds(&request, self.peer_fds())
+                self.regions.describe_io_fds(&request, self.peer_fds(), &self.core.spec, &self.core.bells)
             }
             Command::DeviceGetIrqInfo => self.irq_info(exact(&body)?),
             Command::DeviceSetIrqs => self.set_irqs(&body, fds),

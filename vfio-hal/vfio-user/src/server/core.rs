@@ -7,9 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
 
 use super::ServerError;
+use super::bells::Bells;
 use super::bus::Recent;
 use super::dirty::Log;
 use super::dma::{Bounds, Table};
@@ -17,8 +17,7 @@ use super::irq::Vectors;
 use super::peer::Peer;
 use crate::config::{ConfigError, WriteError};
 use crate::function::{Function, Signal};
-use crate::model::{ConfigBus, Context, Doorbells, SharedArea};
-use crate::shared::SharedWord;
+use crate::model::{ConfigBus, Context, SharedArea};
 use crate::spec::Spec;
 
 /// The server without its model.
@@ -42,53 +41,20 @@ pub(super) struct Core {
     start: Instant,
 }
 
-/// Doorbell registers.
-pub(super) struct Bells(Box<[Bell]>);
-
-enum Bell {
-    /// Written by message only.
-    Own(Cell<u32>),
-    /// In a page that the client may map.
-    Shared(SharedWord),
-}
-
-impl Bells {
-    fn new(spec: &Spec, shared: &[SharedArea]) -> Result<Bells, Errno> {
-        let bell = |&(bar, offset): &(u8, u64)| {
-            let word = SharedWord::find(shared, bar, offset)?;
-            Ok(word.map_or(Bell::Own(Cell::new(0)), Bell::Shared))
-        };
-        Ok(Bells(spec.doorbells.iter().map(bell).collect::<Result<_, Errno>>()?))
-    }
-}
-
-impl Doorbells for Bells {
-    fn load(&self, index: usize) -> u32 {
-        match self.0.get(index) {
-            Some(Bell::Own(value)) => value.get(),
-            Some(Bell::Shared(word)) => word.load(),
-            None => 0,
-        }
-    }
-
-    fn store(&self, index: usize, value: u32) {
-        match self.0.get(index) {
-            Some(Bell::Own(bell)) => bell.set(value),
-            Some(Bell::Shared(word)) => word.store(value),
-            None => {}
-        }
-    }
-}
-
 impl Core {
-    pub(super) fn new(spec: Spec, shared: &[SharedArea], bounds: Bounds) -> Result<Core, ServerError> {
+    pub(super) fn new(
+        spec: Spec,
+        shared: &[SharedArea],
+        bounds: Bounds,
+        mapped_doorbells: bool,
+    ) -> Result<Core, ServerError> {
         let core = Core {
             function: RefCell::new(Function::new(&spec)?),
             vectors: RefCell::new(Vectors::new(&spec)),
             asserted: Cell::new(false),
             armed: Cell::new(false),
             master: Cell::new(false),
-            bells: Bells::new(&spec, shared)
+            bells: Bells::new(&spec, shared, mapped_doorbells)
                 .map_err(|errno| ServerError::System { what: "map a page of shared registers", errno })?,
             table: Table::new(bounds),
             recent: RefCell::default(),
@@ -140,6 +106,7 @@ impl Core {
     /// Lets go of everything that is the client's.
     pub(super) fn forget_client(&self) {
         self.table.clear();
+        self.bells.forget_client();
         *self.recent.borrow_mut() = [None, None];
         self.vectors.borrow_mut().disarm_all();
         self.log.set(None);

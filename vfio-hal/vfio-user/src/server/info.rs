@@ -11,11 +11,12 @@ use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use super::ServerError;
+use super::bells::Bells;
 use super::dma::PAGE;
 use crate::model::{DeviceModel, NotifyArea, SharedArea};
 use crate::proto::wire::{
-    CAP_SPARSE_MMAP, CapHeader, IOEVENTFD_DATAMATCH, IoFd, PCI_REGIONS, REGION_CAPS, REGION_MMAP,
-    REGION_READ, REGION_WRITE, RegionInfo, RegionIoFds, SparseArea, SparseHeader,
+    CAP_SPARSE_MMAP, CapHeader, IO_FD_EVENT, IO_FD_SHADOW, IOEVENTFD_DATAMATCH, IoFd, NO_FD, PCI_REGIONS,
+    REGION_CAPS, REGION_MMAP, REGION_READ, REGION_WRITE, RegionInfo, RegionIoFds, SparseArea, SparseHeader,
 };
 use crate::spec::{OneWay, Spec};
 
@@ -143,8 +144,14 @@ impl Regions {
         Ok(Answer { body, fds })
     }
 
-    /// Answers a GET_REGION_IO_FDS.
-    pub(super) fn describe_io_fds(&self, request: &RegionIoFds, max_fds: usize) -> Result<Answer, Errno> {
+    /// Answers a GET_REGION_IO_FDS: registers that signal, then doorbells in shadow memory, all of them in one file.
+    pub(super) fn describe_io_fds(
+        &self,
+        request: &RegionIoFds,
+        max_fds: usize,
+        spec: &Spec,
+        bells: &Bells,
+    ) -> Result<Answer, Errno> {
         const FIXED: usize = size_of::<RegionIoFds>();
         if (request.argsz as usize) < FIXED || request.flags != 0 || request.count != 0 {
             return Err(Errno::INVAL);
@@ -153,27 +160,49 @@ impl Regions {
             return Err(Errno::INVAL);
         }
         let of_region = self.notify.iter().filter(|(area, _)| u32::from(area.bar) == request.index);
-        let entries: Vec<_> = of_region.take(max_fds).collect();
-        let need = FIXED + entries.len() * size_of::<IoFd>();
+        let places =
+            spec.doorbells.iter().enumerate().filter(|(_, place)| u32::from(place.0) == request.index);
+        let shadows: Vec<(u64, u64)> =
+            places.filter_map(|(index, place)| Some((place.1, bells.shadow_place(index)?))).collect();
+        let shadow = bells.shadow().filter(|_| !shadows.is_empty() && max_fds > 0);
+        let entries: Vec<_> = of_region.take(max_fds - usize::from(shadow.is_some())).collect();
+        let count = entries.len() + if shadow.is_some() { shadows.len() } else { 0 };
+        let need = FIXED + count * size_of::<IoFd>();
         let mut head = RegionIoFds { argsz: need as u32, flags: 0, index: request.index, count: 0 };
         if need > request.argsz as usize {
             return Ok(Answer { body: head.as_bytes().to_vec(), fds: Vec::new() });
         }
-        head.count = entries.len() as u32;
+        head.count = count as u32;
         let mut body = head.as_bytes().to_vec();
         for (index, (area, _)) in entries.iter().enumerate() {
             let entry = IoFd {
                 offset: area.offset,
                 size: area.len.into(),
                 fd_index: index as u32,
-                kind: 0,
+                kind: IO_FD_EVENT,
                 flags: if area.datamatch.is_some() { IOEVENTFD_DATAMATCH } else { 0 },
                 padding: 0,
                 datamatch: area.datamatch.unwrap_or(0),
             };
             body.extend_from_slice(entry.as_bytes());
         }
-        Ok(Answer { body, fds: entries.into_iter().map(|(_, fd)| fd.clone()).collect() })
+        let mut fds: Vec<Arc<OwnedFd>> = entries.into_iter().map(|(_, fd)| fd.clone()).collect();
+        if let Some(file) = shadow {
+            for (offset, place) in shadows {
+                let entry = IoFd {
+                    offset,
+                    size: 4,
+                    fd_index: NO_FD,
+                    kind: IO_FD_SHADOW,
+                    flags: 0,
+                    padding: fds.len() as u32,
+                    datamatch: place,
+                };
+                body.extend_from_slice(entry.as_bytes());
+            }
+            fds.push(file);
+        }
+        Ok(Answer { body, fds })
     }
 
     pub(super) fn notify_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {

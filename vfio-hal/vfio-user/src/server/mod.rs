@@ -22,6 +22,7 @@
 //! queue when a client does not read, and questions to the client have a deadline.
 #![doc = include_str!("libvfio_user.md")]
 
+mod bells;
 mod bus;
 mod command;
 mod core;
@@ -90,6 +91,9 @@ pub struct ServerOptions {
     pub quiesce_limit: Duration,
     /// What happens when the client is lost.
     pub lost_client: LostClient,
+    /// Let clients map the doorbells that the model's spec names: a write is a store without a message, of which the server
+    /// learns when it looks. Clients that do not ask for it go on with messages.
+    pub mapped_doorbells: bool,
 }
 
 impl Default for ServerOptions {
@@ -106,6 +110,7 @@ impl Default for ServerOptions {
             patience: Duration::from_secs(5),
             quiesce_limit: Duration::from_secs(5),
             lost_client: LostClient::Keep,
+            mapped_doorbells: false,
         }
     }
 }
@@ -259,7 +264,7 @@ impl<M: DeviceModel> Server<M> {
         };
         let spec = model.spec();
         let regions = info::Regions::new(&spec, &model)?;
-        let core = Core::new(spec, regions.shared(), bounds)?;
+        let core = Core::new(spec, regions.shared(), bounds, options.mapped_doorbells)?;
         let stats = ServerStats::default();
         Ok(Server {
             model,

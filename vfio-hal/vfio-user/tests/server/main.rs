@@ -5,6 +5,7 @@ mod common;
 
 mod commands;
 mod dma;
+mod doorbells;
 mod hostile;
 mod interrupts;
 mod life;
