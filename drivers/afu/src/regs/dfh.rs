@@ -32,7 +32,7 @@ vfio_hal::registers! {
     pub CSR_ADDR @ 0x18 RO<u64> {
         /// An address on the bus (absolute), otherwise bytes from this header.
         absolute: 0,
-        /// The address in units of 2 bytes.
+        /// An absolute address in units of 2 bytes; a relative one in bytes, as it stands here (Linux, `dfl.c`).
         half_address: 63:1,
     }
     /// Version 1: how large they are, and to what they belong.

@@ -1,4 +1,4 @@
-//! Errors of a port (feature 10h; Linux, `dfl-afu-error.c`; bits as OPAE's `fpgainfo errors port` names them).
+//! Errors of a port (feature 10h; Linux, `dfl-afu-error.c`; bits where OPAE's `fpgad` looks for them).
 
 vfio_hal::registers! {
     /// The error block.
@@ -18,12 +18,12 @@ vfio_hal::registers! {
         tx1_overflow: 16, tx1_invalid: 17, tx1_cl_len3: 18, tx1_cl2_unaligned: 19, tx1_cl4_unaligned: 20,
         tx1_short_payload: 21, tx1_long_payload: 22, tx1_wrong_address: 23, tx1_sop: 24, tx1_no_sop: 25,
         tx1_atomic_vc: 26,
-        mmio_timeout: 33, tx2_overflow: 34, mmio_unexpected: 35, requests_overflow: 41,
-        smm_range: 42, smm2_range: 43, me_stolen_range: 44, protected_range: 45, legacy_low: 46, legacy_high: 47,
-        vga_range: 48, page_fault: 49, pmr: 50,
-        ap6: 51,
-        vf_flr: 52,
-        tx1_byte_len: 57, tx1_byte_range: 58, tx1_byte_cl: 59, tx1_byte_mode: 60,
+        mmio_timeout: 32, tx2_overflow: 33, mmio_unexpected: 34, requests_overflow: 40,
+        smm_range: 41, smm2_range: 42, me_stolen_range: 43, protected_range: 44, legacy_low: 45, legacy_high: 46,
+        vga_range: 47, page_fault: 48, pmr: 49,
+        ap6: 50,
+        vf_flr: 51,
+        tx1_byte_len: 56, tx1_byte_range: 57, tx1_byte_cl: 58, tx1_byte_mode: 59,
     }
     /// The error that was first; cleared like the errors.
     pub PORT_FIRST_ERROR @ 0x18 W1C<u64>;
