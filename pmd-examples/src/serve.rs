@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use pmd_afu_model::Control;
 use pmd_links::{PatchPanel, Spec, Traffic, Watch};
 use serde::Serialize;
 use vfio_user_kit::server::{IdlePolicy, Server, ServerError, ServerOptions, ServerStats};
@@ -20,6 +21,7 @@ use crate::signal::Stop;
 use crate::{note, out};
 
 mod args;
+mod control;
 mod device;
 mod rates;
 mod sandbox;
@@ -75,7 +77,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Fault> {
     env_logger::Builder::new().filter_level(args.log_level.into()).format_target(true).init();
     let stop = Stop::on_signal()?;
     let links: Vec<Spec> = args.link.iter().map(|link| link.parse()).collect::<Result<_, _>>()?;
-    let opened = open(args, &links)?;
+    let (opened, control) = open(args, &links)?;
+    if let Some(control) = control {
+        control::listen(control)?;
+    }
     let rules = if args.no_sandbox { None } else { Some(confine_files(&args.socket).map_err(run_fault)?) };
     let end = Arc::new(AtomicBool::new(false));
     let mut all = Vec::new();
@@ -109,7 +114,10 @@ fn run_fault(error: sandbox::SandboxError) -> Fault {
 }
 
 /// Makes all devices before the first one works, so that a mistake ends the command at once.
-fn open(args: &ServeArgs, links: &[Spec]) -> Result<Vec<Opened>, Fault> {
+fn open(args: &ServeArgs, links: &[Spec]) -> Result<(Vec<Opened>, Option<Control>), Fault> {
+    if args.control && args.socket.len() > 1 {
+        return Err(Fault::Usage("--control takes orders for one device: give one --socket".into()));
+    }
     let (sockets, links_each) = (args.socket.len(), device::links(args.model));
     if links.len() != sockets * links_each {
         return Err(Fault::Usage(match links_each {
@@ -118,10 +126,16 @@ fn open(args: &ServeArgs, links: &[Spec]) -> Result<Vec<Opened>, Fault> {
         }));
     }
     let mut panel = PatchPanel::new();
-    let mut all = Vec::new();
+    let (mut all, mut control) = (Vec::new(), None);
     for (number, socket) in args.socket.iter().enumerate() {
         let made = device::make(args, number, links.get(number), &mut panel)?;
         let decoder = args.trace_mmio.then_some(made.decoder);
+        if args.control {
+            control = made.control;
+            if control.is_none() {
+                return Err(Fault::Usage("--control: this device takes no orders".into()));
+            }
+        }
         let model = Watched::new(made.model, decoder, args.incoming);
         let options = ServerOptions { lost_client: args.lost_client.into(), ..ServerOptions::default() };
         let server = Server::bind(socket, model, options).map_err(|error| of_socket(error, socket))?;
@@ -130,7 +144,7 @@ fn open(args: &ServeArgs, links: &[Spec]) -> Result<Vec<Opened>, Fault> {
         all.push(Opened { socket: socket.clone(), traffic: made.traffic, server });
     }
     panel.finish()?;
-    Ok(all)
+    Ok((all, control))
 }
 
 /// Starts a device's thread, which says that it is there and waits at its gate.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use log::LevelFilter;
+use pmd_afu_model::AfuKind;
 use pmd_links::Spec;
 use vfio_hal::pmd::MacAddr;
 use vfio_user_kit::server::LostClient;
@@ -30,6 +31,18 @@ pub(crate) struct ServeArgs {
     /// What is in the SFP+ cage
     #[arg(long, value_enum, default_value_t, value_name = "MODULE")]
     pub(crate) module: ModuleName,
+    /// An accelerator of an FPGA card: nlb0, he-lpbk, he-mem, dummy or stream. Repeat for more ports, up to four
+    #[arg(long, value_name = "AFU", default_value = "nlb0")]
+    pub(crate) afu: Vec<AfuKind>,
+    /// An FPGA card's feature lists are told by a vendor-specific capability (device BCCE, otherwise 09C4)
+    #[arg(long)]
+    pub(crate) vsec: bool,
+    /// An FPGA card's private features have headers of version 1
+    #[arg(long)]
+    pub(crate) dfh_v1: bool,
+    /// An FPGA card takes orders from standard input: its temperature, its faults. `help` lists them
+    #[arg(long)]
+    pub(crate) control: bool,
     /// What happens to the device when its client is lost
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub(crate) lost_client: Lost,
@@ -61,6 +74,8 @@ pub(crate) struct ServeArgs {
 pub(crate) enum Device {
     /// Intel 82599.
     Ixgbe,
+    /// An FPGA card with a device feature list.
+    Afu,
 }
 
 /// Variants of the 82599.

@@ -3,6 +3,7 @@
 //! [`Played`] is what `pmd serve` needs of a model beside [`DeviceModel`]; a further model implements it and gets an arm in
 //! [`make`].
 
+use pmd_afu_model::{AfuModel, Control, Discovery, Headers};
 use pmd_ixgbe::regs::Ixgbe;
 use pmd_ixgbe_model::{Config, Model82599, Module, Part};
 use pmd_links::{PatchPanel, Spec, Traffic, Watch};
@@ -55,6 +56,18 @@ impl Played for Model82599 {
     }
 }
 
+impl Played for AfuModel {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        let all = (0..pmd_afu_model::MAX_PORTS).map(|port| self.traffic(port));
+        let (reads, writes) = all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        vec![("lines_read", reads), ("lines_written", writes)]
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
 /// A model ready to be served.
 pub(super) struct Made {
     pub(super) title: String,
@@ -63,12 +76,15 @@ pub(super) struct Made {
     pub(super) decoder: Decoder,
     /// What crosses its link, where it has one.
     pub(super) traffic: Option<Watch<Traffic>>,
+    /// What can be done to the device from outside, where it takes orders.
+    pub(super) control: Option<Control>,
 }
 
 /// Returns how many links each device of a kind is plugged into.
 pub(super) fn links(device: Device) -> usize {
     match device {
         Device::Ixgbe => 1,
+        Device::Afu => 0,
     }
 }
 
@@ -89,9 +105,29 @@ pub(super) fn make(
                 model: Box::new(model),
                 decoder: Decoder::of::<Ixgbe>(),
                 traffic: Some(opened.traffic),
+                control: None,
             })
         }
         (Device::Ixgbe, None) => Err(Fault::Usage("an 82599 needs a --link".into())),
+        (Device::Afu, _) => {
+            let model = AfuModel::new(card(args, number));
+            let control = Some(model.control());
+            let afus: Vec<&str> = args.afu.iter().map(|afu| afu.name()).collect();
+            // Its registers are in blocks that move with the feature lists: accesses are shown as they are.
+            let decoder = Decoder::new(&[], 0);
+            let title = format!("an FPGA card with {}", afus.join(", "));
+            Ok(Made { title, model: Box::new(model), decoder, traffic: None, control })
+        }
+    }
+}
+
+fn card(args: &ServeArgs, number: usize) -> pmd_afu_model::Config {
+    let config = pmd_afu_model::Config::with_ports(&args.afu);
+    pmd_afu_model::Config {
+        discovery: if args.vsec { Discovery::Vsec } else { Discovery::PortOffsets },
+        headers: if args.dfh_v1 { Headers::V1 } else { Headers::V0 },
+        serial: config.serial.map(|serial| serial.wrapping_add(number as u64)),
+        ..config
     }
 }
 

@@ -43,9 +43,39 @@ impl AfuKind {
         }
     }
 
+    /// Returns its name on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AfuKind::Nlb0 => "nlb0",
+            AfuKind::HeLpbk => "he-lpbk",
+            AfuKind::HeMem => "he-mem",
+            AfuKind::Dummy => "dummy",
+            AfuKind::Stream => "stream",
+        }
+    }
+
     /// Returns the accelerator with this identifier.
     pub fn from_guid(guid: Uuid) -> Option<AfuKind> {
         AfuKind::ALL.into_iter().find(|kind| kind.guid() == guid)
+    }
+}
+
+/// A name that no accelerator of the model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such accelerator: there are nlb0, he-lpbk, he-mem, dummy and stream")]
+pub struct NoSuchAfu;
+
+impl core::str::FromStr for AfuKind {
+    type Err = NoSuchAfu;
+
+    fn from_str(name: &str) -> Result<AfuKind, NoSuchAfu> {
+        AfuKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or(NoSuchAfu)
+    }
+}
+
+impl core::fmt::Display for AfuKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
     }
 }
 

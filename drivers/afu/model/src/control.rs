@@ -4,6 +4,8 @@
 //! with one port. Neighbours: [`AfuModel::control`](crate::AfuModel::control) gives it out; the model looks at it
 //! before each access and step.
 
+pub mod command;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::config::{AfuKind, MAX_PORTS};

@@ -23,6 +23,6 @@ mod port;
 mod vectors;
 mod words;
 
-pub use config::{AfuKind, Config, Counters, Discovery, Headers, MAX_PORTS, Timing};
-pub use control::{Control, ErrorRegister, Faults};
+pub use config::{AfuKind, Config, Counters, Discovery, Headers, MAX_PORTS, NoSuchAfu, Timing};
+pub use control::{Control, ErrorRegister, Faults, command};
 pub use model::AfuModel;
