@@ -2,6 +2,7 @@
 //!
 //! - [`desc`]: advanced and legacy descriptors, and how a packet's offloads become descriptors.
 //! - [`rss`]: what is asked of RSS: key, hash types, redirection table.
+//! - [`filter`]: the tables of receive filters.
 //! - [`LinkConfig`] and [`pause`]: what is asked of a link, and what its two sides agree on.
 //! - [`Failed`] and [`PortKey`]: what the type states of a port need.
 //! - [`Rings`] and [`Name`]: statistics of queues, and their names.
@@ -14,6 +15,7 @@
 extern crate alloc;
 
 pub mod desc;
+pub mod filter;
 mod link;
 mod names;
 pub mod pause;
