@@ -27,6 +27,7 @@ mod rates;
 mod sandbox;
 mod watched;
 
+use args::Doorbells;
 pub(crate) use args::ServeArgs;
 use rates::Rates;
 use sandbox::{confine_calls, confine_files};
@@ -95,7 +96,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Fault> {
     }
     match rules {
         Some(rules) => {
-            let count = confine_calls(links.iter().map(|link| &link.kind)).map_err(run_fault)?;
+            let count =
+                confine_calls(links.iter().map(|link| &link.kind), args.doorbells == Doorbells::Mapped)
+                    .map_err(run_fault)?;
             note!("sandbox: seccomp lets {count} system calls through; {}", rules.words());
         }
         None => note!("sandbox: off"),
@@ -137,7 +140,11 @@ fn open(args: &ServeArgs, links: &[Spec]) -> Result<(Vec<Opened>, Option<Control
             }
         }
         let model = Watched::new(made.model, decoder, args.incoming);
-        let options = ServerOptions { lost_client: args.lost_client.into(), ..ServerOptions::default() };
+        let options = ServerOptions {
+            lost_client: args.lost_client.into(),
+            mapped_doorbells: args.doorbells == Doorbells::Mapped,
+            ..ServerOptions::default()
+        };
         let server = Server::bind(socket, model, options).map_err(|error| of_socket(error, socket))?;
         let state = if args.incoming { ", for a state to come" } else { "" };
         note!("serving {} on {}{state}", made.title, socket.display());

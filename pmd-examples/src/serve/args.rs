@@ -43,6 +43,12 @@ pub(crate) struct ServeArgs {
     /// An FPGA card takes orders from standard input: its temperature, its faults. `help` lists them
     #[arg(long)]
     pub(crate) control: bool,
+    /// How the devices may interrupt, in the order of the sockets; the last one holds for those that follow
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "msix", value_name = "WAY")]
+    pub(crate) interrupts: Vec<Interrupts>,
+    /// How clients ring doorbells: a message each, or a store to memory that they may map
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) doorbells: Doorbells,
     /// What happens to the device when its client is lost
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub(crate) lost_client: Lost,
@@ -102,6 +108,28 @@ pub(crate) enum ModuleName {
     Foreign,
     /// None.
     Absent,
+}
+
+/// How a device may interrupt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Interrupts {
+    /// MSI-X, MSI and the pin.
+    #[default]
+    Msix,
+    /// MSI and the pin.
+    Msi,
+    /// The INTx pin alone.
+    Intx,
+}
+
+/// How doorbells are rung.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Doorbells {
+    /// By messages: what every client knows.
+    #[default]
+    Trapped,
+    /// By stores, for clients that know how; others send messages.
+    Mapped,
 }
 
 /// What a lost client does to its device.

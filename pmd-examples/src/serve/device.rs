@@ -5,13 +5,13 @@
 
 use pmd_afu_model::{AfuModel, Control, Discovery, Headers};
 use pmd_ixgbe::regs::Ixgbe;
-use pmd_ixgbe_model::{Config, Model82599, Module, Part};
+use pmd_ixgbe_model::{Config, Model82599, Module, Part, Signals};
 use pmd_links::{PatchPanel, Spec, Traffic, Watch};
 use vfio_hal::pmd::MacAddr;
 use vfio_hal::regs::Decoder;
 use vfio_user_kit::{DeviceModel, Migration};
 
-use super::args::{Device, ModuleName, PartName, ServeArgs};
+use super::args::{Device, Interrupts, ModuleName, PartName, ServeArgs};
 use crate::fault::Fault;
 
 /// A model that can be served.
@@ -99,7 +99,7 @@ pub(super) fn make(
         (Device::Ixgbe, Some(link)) => {
             let opened = panel.open(link)?;
             let mac = mac(args, number);
-            let model = Model82599::new(config(args, mac), opened.link);
+            let model = Model82599::new(config(args, number, mac), opened.link);
             Ok(Made {
                 title: format!("82599 {mac}"),
                 model: Box::new(model),
@@ -137,7 +137,7 @@ fn mac(args: &ServeArgs, number: usize) -> MacAddr {
     MacAddr(bytes)
 }
 
-fn config(args: &ServeArgs, mac: MacAddr) -> Config {
+fn config(args: &ServeArgs, number: usize, mac: MacAddr) -> Config {
     let part = match args.part {
         PartName::Sfp => Part::Sfp,
         PartName::Kx4 => Part::BackplaneKx4,
@@ -149,5 +149,10 @@ fn config(args: &ServeArgs, mac: MacAddr) -> Config {
         ModuleName::Foreign => Module::ForeignSr,
         ModuleName::Absent => Module::Absent,
     };
-    Config { part, module, ..Config::new(mac.0) }
+    let signals = match args.interrupts.get(number).or(args.interrupts.last()) {
+        None | Some(Interrupts::Msix) => Signals::MsiX,
+        Some(Interrupts::Msi) => Signals::Msi,
+        Some(Interrupts::Intx) => Signals::IntX,
+    };
+    Config { part, module, signals, ..Config::new(mac.0) }
 }

@@ -97,9 +97,12 @@ fn of_status(status: &RestrictionStatus) -> FileRules {
     }
 }
 
-/// Limits all threads to the system calls that serving needs, with links of these kinds. Returns how many those are.
-pub(super) fn confine_calls<'k>(links: impl IntoIterator<Item = &'k Kind>) -> Result<usize, SandboxError> {
-    let (allowed, fatal) = (calls::allowed(links), calls::fatal());
+/// Limits all threads to the system calls that serving needs, with links of these kinds, and doorbells in memory or not. Returns how many those are.
+pub(super) fn confine_calls<'k>(
+    links: impl IntoIterator<Item = &'k Kind>,
+    mapped_doorbells: bool,
+) -> Result<usize, SandboxError> {
+    let (allowed, fatal) = (calls::allowed(links, mapped_doorbells), calls::fatal());
     let count = allowed.len();
     // The fatal ones first: the filter after them allows no more filters.
     for program in [calls::ending(fatal), calls::refusing(allowed)] {

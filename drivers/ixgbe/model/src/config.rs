@@ -43,6 +43,18 @@ pub enum Module {
     Absent,
 }
 
+/// How the device may interrupt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signals {
+    /// MSI-X with 64 vectors, MSI, and the INTx pin, as the card has them.
+    #[default]
+    MsiX,
+    /// No MSI-X: MSI with one vector, and the pin.
+    Msi,
+    /// The pin alone.
+    IntX,
+}
+
 /// What happens to frames that arrive while the packet buffer is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overrun {
@@ -114,6 +126,8 @@ pub struct Config {
     pub part: Part,
     /// What is in the cage; not looked at for a backplane.
     pub module: Module,
+    /// How it may interrupt: drivers fall back from one way to the next.
+    pub signals: Signals,
     /// The device serial number of the PCI function, `None` to make it from the MAC address as the card does.
     pub serial: Option<u64>,
     /// What a full packet buffer does.
@@ -143,6 +157,7 @@ state!(Timing {
     flow_director,
 });
 state!(Config { mac, part, module, serial, udp_zero_checksum_erratum, ram_noise, timing } without {
+    signals: Signals::default(),
     overrun: Overrun::default(),
     short_frames: ShortFrames::default(),
 });
@@ -154,6 +169,7 @@ impl Config {
             mac,
             part: Part::default(),
             module: Module::default(),
+            signals: Signals::default(),
             serial: None,
             overrun: Overrun::default(),
             short_frames: ShortFrames::default(),

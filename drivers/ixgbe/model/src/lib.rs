@@ -38,6 +38,6 @@ mod timer;
 mod tx;
 mod wire;
 
-pub use config::{Config, Module, Overrun, Part, ShortFrames, Timing};
+pub use config::{Config, Module, Overrun, Part, ShortFrames, Signals, Timing};
 pub use model::Model82599;
 pub use state::StateError;

@@ -11,7 +11,7 @@ use vfio_user_kit::{
 };
 
 use crate::clock::Clock;
-use crate::config::{Config, Module, Overrun, Part};
+use crate::config::{Config, Module, Overrun, Part, Signals};
 use crate::dispatch::Registers;
 use crate::events::Events;
 use crate::flow_control::FlowControl;
@@ -246,6 +246,7 @@ impl DeviceModel for Model82599 {
         };
         let mut doorbells: Vec<_> = tails(&const { RDT::INFO }).chain(tails(&const { TDT::INFO })).collect();
         doorbells.sort_unstable();
+        let signals = self.core.config.signals;
         Spec {
             ids: Ids {
                 vendor: 0x8086,
@@ -259,9 +260,9 @@ impl DeviceModel for Model82599 {
                 BarSpec { index: 0, size: BAR0_BYTES, kind: BarKind::Memory64 },
                 BarSpec { index: 4, size: 0x4000, kind: BarKind::Memory64 },
             ],
-            msix_vectors: 64,
+            msix_vectors: if signals == Signals::MsiX { 64 } else { 0 },
             msix_bar: 4,
-            msi_vectors: 1,
+            msi_vectors: if signals == Signals::IntX { 0 } else { 1 },
             intx: true,
             doorbells,
             serial: Some(self.core.config.serial()),

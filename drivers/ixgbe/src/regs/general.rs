@@ -35,7 +35,7 @@ vfio_hal::registers! {
         /// A driver runs; firmware looks at it.
         drv_load: 28,
     }
-    /// Software-definable pins (8.2.3.1.4). On SFP+ boards: 2 module absent, 3 laser off, 5 rate select.
+    /// Software-definable pins (8.2.3.1.4). On SFP+ boards: 2 module in the cage, 3 laser off, 5 rate select.
     pub ESDP @ 0x00020 RW {
         sdp0: 0, sdp1: 1, sdp2: 2, sdp3: 3, sdp4: 4, sdp5: 5, sdp6: 6, sdp7: 7,
         /// One bit per pin, 1 is output.

@@ -1,7 +1,7 @@
 //! Statistics: every counter clears when it is read (datasheet 8.2.3.23).
 //!
-//! The 32-bit ones stick or wrap; byte counters of queues and port have 36 bits, low word first. At 10 Gb/s
-//! read them at least every 4 min 48 s.
+//! The 32-bit ones stick or wrap; byte counters of queues and port have 36 bits, low word first. At 10 Gb/s 32 bits of
+//! the shortest packets are full after 4 min 48 s, 36 bits of bytes after 55 s.
 
 vfio_hal::registers! {
     in super::Ixgbe;

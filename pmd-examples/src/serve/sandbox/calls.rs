@@ -35,10 +35,12 @@ const ALWAYS: &[i64] = &[
     libc::SYS_readv,
     libc::SYS_writev,
     libc::SYS_pread64,
+    libc::SYS_preadv2,
     libc::SYS_pwrite64,
     libc::SYS_lseek,
     // How large the client's file is; whose inode the socket's file has at the end.
     libc::SYS_fstat,
+    libc::SYS_fstatfs,
     libc::SYS_newfstatat,
     libc::SYS_statx,
     libc::SYS_unlinkat,
@@ -104,14 +106,28 @@ fn one_of(index: u8, values: &[u64]) -> Vec<SeccompRule> {
     values.iter().map(|value| rule(vec![argument(index, SeccompCmpOp::Eq, *value)])).collect()
 }
 
-/// The calls that serving takes, with links of these kinds.
-pub(super) fn allowed<'k>(links: impl IntoIterator<Item = &'k Kind>) -> Calls {
+/// The calls that serving takes, with links of these kinds, and doorbells in memory or not.
+pub(super) fn allowed<'k>(links: impl IntoIterator<Item = &'k Kind>, mapped_doorbells: bool) -> Calls {
     let mut calls: Calls = ALWAYS.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
     let not_executable = vec![rule(vec![argument(2, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0)])];
     calls.insert(libc::SYS_mmap, not_executable.clone());
     calls.insert(libc::SYS_mprotect, not_executable);
-    let flags = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC];
-    calls.insert(libc::SYS_fcntl, one_of(1, &flags.map(|flag| flag as u64)));
+    let mut flags = vec![
+        libc::F_GETFD,
+        libc::F_SETFD,
+        libc::F_GETFL,
+        libc::F_SETFL,
+        libc::F_DUPFD_CLOEXEC,
+        libc::F_GET_SEALS,
+    ];
+    // Each client gets memory of its own.
+    if mapped_doorbells {
+        flags.push(libc::F_ADD_SEALS);
+        for call in [libc::SYS_memfd_create, libc::SYS_ftruncate] {
+            calls.insert(call, Vec::new());
+        }
+    }
+    calls.insert(libc::SYS_fcntl, one_of(1, &flags.into_iter().map(|flag| flag as u64).collect::<Vec<_>>()));
     let mut requests = vec![libc::FIONBIO];
     for link in links {
         match link {
@@ -169,19 +185,19 @@ mod tests {
     #[test]
     fn no_call_is_both_needed_and_fatal() {
         let kinds = [Kind::Tap(Default::default()), Kind::Interface(Default::default())];
-        let allowed = allowed(&kinds);
+        let allowed = allowed(&kinds, true);
         assert!(fatal().keys().all(|call| !allowed.contains_key(call)));
     }
 
     #[test]
     fn only_links_that_ask_with_sockets_may_make_them() {
-        assert!(!allowed([]).contains_key(&libc::SYS_socket));
-        assert!(!allowed(&[Kind::Loopback { depth: 4 }]).contains_key(&libc::SYS_socket));
-        assert!(allowed(&[Kind::Tap(Default::default())]).contains_key(&libc::SYS_socket));
+        assert!(!allowed([], true).contains_key(&libc::SYS_socket));
+        assert!(!allowed(&[Kind::Loopback { depth: 4 }], true).contains_key(&libc::SYS_socket));
+        assert!(allowed(&[Kind::Tap(Default::default())], false).contains_key(&libc::SYS_socket));
     }
 
     #[test]
     fn the_filters_compile() {
-        assert!(refusing(allowed([])).is_ok() && ending(fatal()).is_ok());
+        assert!(refusing(allowed([], false)).is_ok() && ending(fatal()).is_ok());
     }
 }

@@ -94,10 +94,10 @@ pub(super) fn load(model: &mut Model82599, sections: [Vec<u8>; COUNT]) -> Result
 
     rx.arrive(&regs);
     tx.arrive();
-    let Config { overrun, short_frames, .. } = model.core.config;
+    let Config { signals, overrun, short_frames, .. } = model.core.config;
     model.core = Core {
-        // What the link is like is not the device's to say.
-        config: Config { overrun, short_frames, ..config },
+        // How the function interrupts and what the link is like is not the device's to say.
+        config: Config { signals, overrun, short_frames, ..config },
         regs,
         irq,
         events,
