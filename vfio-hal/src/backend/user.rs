@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use vfio_user_kit::client::{Area, Client, ClientError, ClientOptions, Region};
+use vfio_user_kit::client::{Client, ClientError, ClientOptions, Region};
 use vfio_user_kit::proto::Capabilities;
 use vfio_user_kit::proto::wire::{PCI_REGIONS, REGION_CONFIG};
 
@@ -43,12 +43,12 @@ mod migration;
 mod restore;
 mod window;
 
-use describe::{Description, Identity, identity, sets_master};
+use describe::{Description, Identity, identity, io_fds, sets_master};
 use irq::Armed;
 use link::Link;
 use memory::{Memory, lock};
 use restore::Supervisor;
-use window::Mapping;
+use window::{Mapping, Source};
 
 pub use error::UserError;
 
@@ -240,25 +240,22 @@ impl Core {
         lock(&self.description).clone()
     }
 
-    /// Maps an area of a BAR, if it can be.
-    fn map(&self, region: &Region, number: usize, area: &Area) -> Option<Arc<Mapping>> {
-        if !self.options.map_bars {
-            return None;
-        }
-        match Mapping::new(region, number, area, self.options.trust_files) {
-            Ok(mapping) => {
-                let mapping = Arc::new(mapping);
-                let mut all = lock(&self.mappings);
-                all.retain(|mapping| mapping.strong_count() > 0);
-                all.push(Arc::downgrade(&mapping));
-                Some(mapping)
-            }
-            Err(why) => {
-                let (bar, at) = (region.index, area.offset);
-                log::info!("{}: the area at {at:#x} of BAR {bar} is reached by message: {why}", self.name);
-                None
+    /// Maps what can be mapped of a BAR.
+    fn map(&self, region: &Region) -> Result<Vec<Arc<Mapping>>, UserError> {
+        let io = self.link.ask(|client| io_fds(client, region.index))?;
+        let mut mappings = Vec::new();
+        for source in Source::all(region, &io, &self.name) {
+            match Mapping::new(&source, self.options.trust_files) {
+                Ok(mapping) => mappings.push(Arc::new(mapping)),
+                Err(why) => {
+                    log::info!("{}: a part of BAR {} is reached by message: {why}", self.name, region.index);
+                }
             }
         }
+        let mut all = lock(&self.mappings);
+        all.retain(|mapping| mapping.strong_count() > 0);
+        all.extend(mappings.iter().map(Arc::downgrade));
+        Ok(mappings)
     }
 
     fn config_range(&self, offset: u16, len: usize) -> Result<(), DeviceError> {

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use vfio_hal::backend::user::{Options, UserDevice};
 use vfio_hal::bar::Width;
 use vfio_hal::dma::memory::{HeapMemory, Kind, Pages, Request};
 use vfio_hal::dma::{DmaAccess, IovaSpace, Region};
 use vfio_hal::{Bar, Device};
+use vfio_user_kit::server::{IdlePolicy, Server, ServerOptions};
+use vfio_user_kit::{AccessError, Context, DeviceModel, ResetKind, Spec, Work};
 
 use crate::common::reg;
 
@@ -36,6 +40,14 @@ impl Toy {
         space.attach(&erased).unwrap();
         let bar = device.bar(0).unwrap();
         device.config_write(4, &[6, 0]).unwrap();
+        Toy { device, erased, space, bar }
+    }
+
+    /// Returns the same device in its next life.
+    pub(crate) fn again(before: &Toy) -> Toy {
+        let bar = before.device.bar(0).unwrap();
+        before.device.config_write(4, &[6, 0]).unwrap();
+        let (device, erased, space) = (before.device.clone(), before.erased.clone(), before.space.clone());
         Toy { device, erased, space, bar }
     }
 
@@ -89,5 +101,68 @@ impl Toy {
         assert_eq!(self.act(reg::LOAD, iova + 8, 0), reg::DONE);
         let read = self.bar.read(reg::SCRATCH, Width::W64).unwrap();
         assert_eq!(read, 0x1122_3344_5566_7788 + u64::from(seed));
+    }
+}
+
+/// A server at a path that the test chooses.
+pub(crate) struct At {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl At {
+    pub(crate) fn serve(path: &Path, model: impl DeviceModel + 'static) -> At {
+        let mut server = Server::bind(path, model, ServerOptions::default()).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = std::thread::spawn(move || server.serve(&told, IdlePolicy::default()).unwrap());
+        At { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for At {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+/// Waits for something that is about to happen.
+pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what} does not happen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A toy that says it is something else.
+pub(crate) struct Looks(pub(crate) crate::common::Toy, pub(crate) Spec);
+
+impl DeviceModel for Looks {
+    fn spec(&self) -> Spec {
+        self.1.clone()
+    }
+
+    fn bar_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        bar: u8,
+        at: u64,
+        data: &mut [u8],
+    ) -> Result<(), AccessError> {
+        self.0.bar_read(cx, bar, at, data)
+    }
+
+    fn bar_write(&mut self, cx: &mut Context<'_>, bar: u8, at: u64, data: &[u8]) -> Result<(), AccessError> {
+        self.0.bar_write(cx, bar, at, data)
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>) -> Work {
+        self.0.step(cx)
+    }
+
+    fn reset(&mut self, cx: &mut Context<'_>, kind: ResetKind) {
+        self.0.reset(cx, kind);
     }
 }

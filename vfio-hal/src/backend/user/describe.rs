@@ -1,6 +1,6 @@
 //! What the server says of its device, asked once for each connection.
 
-use vfio_user_kit::client::{Client, Region};
+use vfio_user_kit::client::{Client, ClientError, IoFds, Region};
 use vfio_user_kit::proto::wire::{self, DEVICE_PCI, DEVICE_RESET, PCI_IRQS, REGION_CONFIG};
 
 use super::UserError;
@@ -91,4 +91,16 @@ pub(super) fn is_master(client: &Client) -> Result<bool, UserError> {
 pub(super) fn sets_master(offset: u16, data: &[u8]) -> Option<bool> {
     let byte = (COMMAND as usize).checked_sub(offset.into()).and_then(|at| data.get(at))?;
     Some(byte & MASTER != 0)
+}
+
+/// Returns where writes to a region need no message. A server that knows nothing of it has none.
+pub(super) fn io_fds(client: &Client, region: u32) -> Result<IoFds, ClientError> {
+    // Servers of the first version do not know the command, and there are some that get out of step with it.
+    if client.minor_version() == 0 {
+        return Ok(IoFds::default());
+    }
+    match client.region_io_fds(region) {
+        Err(ClientError::Refused { .. }) => Ok(IoFds::default()),
+        result => result,
+    }
 }

@@ -89,7 +89,7 @@ impl UserDevice {
     /// # Errors
     /// When the device is lost, or has no such BAR.
     pub fn io_events(&self, bar: u8) -> Result<Vec<IoEvent>, UserError> {
-        self.core.link.ask_once(|client| client.region_io_events(bar.into()))
+        Ok(self.core.link.ask_once(|client| client.region_io_fds(bar.into()))?.events)
     }
 
     /// Does several register writes with one message, in order.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use vfio_user_kit::client::Client;
 
-use super::describe::{Description, identity, is_master};
+use super::describe::{Description, identity, io_fds, is_master};
 use super::memory::lock;
+use super::window::Source;
 use super::{Core, UserError};
 
 /// How long to wait between two attempts.
@@ -78,7 +79,7 @@ impl Core {
         self.memory.agree(client.capabilities());
         self.memory.tell_all(&client)?;
         self.armed.tell(&client)?;
-        self.exchange_areas(&description)?;
+        self.exchange_areas(&client, &description)?;
         self.check_identity(&client)?;
         if self.master.load(Ordering::Relaxed) && !is_master(&client)? {
             return Err(UserError::StateLost);
@@ -133,19 +134,21 @@ impl Core {
         }
     }
 
-    /// Puts the new server's areas in the place of the old one's.
-    fn exchange_areas(&self, description: &Description) -> Result<(), UserError> {
+    /// Puts the new server's memory in the place of the old one's.
+    fn exchange_areas(&self, client: &Client, description: &Description) -> Result<(), UserError> {
+        const OTHER: UserError = UserError::OtherDevice { what: "a mapped area" };
         let mappings: Vec<_> = lock(&self.mappings).iter().filter_map(|mapping| mapping.upgrade()).collect();
         for mapping in mappings {
-            let (region, area) = mapping.place;
-            let region = description.region(region);
-            let found = region.and_then(|region| Some((region, region.areas.get(area)?)));
-            let Some((region, area)) = found else {
-                return Err(UserError::OtherDevice { what: "a mapped area" });
-            };
-            mapping.replace(region, area, self.options.trust_files).map_err(|why| {
-                log::warn!("{}: a mapped area cannot be exchanged: {why}", self.name);
-                UserError::OtherDevice { what: "a mapped area" }
+            let region = description.region(mapping.region).ok_or(OTHER)?;
+            let sources = Source::all(region, &io_fds(client, mapping.region)?, &self.name);
+            let source = sources.iter().find(|source| source.what == mapping.what).ok_or(OTHER)?;
+            mapping.replace(source, self.options.trust_files).map_err(|why| {
+                log::warn!(
+                    "{}: a mapped part of BAR {} cannot be exchanged: {why}",
+                    self.name,
+                    mapping.region
+                );
+                OTHER
             })?;
         }
         Ok(())

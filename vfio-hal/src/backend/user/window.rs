@@ -1,22 +1,25 @@
 //! The device's registers: parts of BARs that are mapped, and messages for the rest.
 //!
 //! - [`Window`] is a BAR whose accesses are messages.
-//! - [`Mapping`] is an area of a BAR that the server's file holds. It is mapped only if the file cannot shrink under it,
-//!   because touching a page that is gone ends the process; the user may trust a server with other files.
+//! - [`Source`] is what a server has in a file: an area of a BAR, or single doorbells. [`Mapping`] is one in this process.
+//!   It is mapped only if the file cannot shrink under it, because touching a page that is gone ends the process; the
+//!   user may trust a server with other files.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use rustix::fs::{OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use vfio_user_kit::client::{Area, Region};
+use vfio_user_kit::client::{Area, ClientError, IoFds, Region, Shadow};
 use vfio_user_kit::proto::wire::{REGION_READ, REGION_WRITE};
 
-use super::Core;
+use super::{Core, UserError};
 use crate::bar::{Bar, Trap, Width};
 use crate::device::DeviceError;
+
+const PAGE: u64 = 4096;
 
 /// A BAR whose registers are reached by message.
 pub(super) struct Window {
@@ -31,7 +34,7 @@ impl Trap for Window {
             client.region_read(self.region, offset, &mut bytes[..width as usize])?;
             Ok(u64::from_le_bytes(bytes))
         });
-        result.inspect_err(|error| self.failed("read", offset, *error)).ok()
+        self.settle("read", offset, result, width.all_ones())
     }
 
     fn write(&self, offset: u64, width: Width, value: u64) -> Option<()> {
@@ -41,34 +44,43 @@ impl Trap for Window {
             true => client.region_post(self.region, offset, data),
             false => client.region_write(self.region, offset, data),
         });
-        result.inspect_err(|error| self.failed("write", offset, *error)).ok()
+        self.settle("write", offset, result, ())
     }
 }
 
 impl Window {
-    fn failed(&self, what: &str, offset: u64, error: super::UserError) {
-        log::warn!("cannot {what} the register at offset {offset:#x} of BAR {}: {error}", self.region);
+    /// Returns what an access came to. What the device refuses is as on a bus: a read is all ones, a write has no effect,
+    /// and the device is still there.
+    fn settle<R>(&self, what: &str, offset: u64, result: Result<R, UserError>, refused: R) -> Option<R> {
+        let error = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        log::debug!("cannot {what} the register at offset {offset:#x} of BAR {}: {error}", self.region);
+        matches!(error, UserError::Client(ClientError::Refused { .. })).then_some(refused)
     }
 }
 
 /// Makes a BAR of a region.
 pub(super) fn bar(core: &Arc<Core>, region: &Region) -> Result<Bar, DeviceError> {
-    let index = region.index as u8;
-    let lost = core.link.latch().clone();
-    let mut builder = Bar::builder(index, region.size, lost);
+    let mappings = if core.options.map_bars { core.map(region)? } else { Vec::new() };
+    let mut windows: Vec<_> = mappings.iter().flat_map(|mapping| mapping.windows(region)).collect();
+    windows.sort_by_key(|window| window.offset);
+    let mut builder = Bar::builder(region.index as u8, region.size, core.link.latch().clone());
     let trap = Arc::new(Window { core: core.clone(), region: region.index });
-    let mut mappings: Vec<Arc<Mapping>> = Vec::new();
     let mut end = 0;
-    for (number, area) in region.areas.iter().enumerate() {
-        let Some(mapping) = core.map(region, number, area) else { continue };
-        if area.offset > end {
-            builder = builder.trapped(end, area.offset - end, trap.clone());
+    for Mapped { offset, len, base } in windows {
+        // An area that is mapped as a whole needs no parts.
+        if offset < end {
+            continue;
         }
-        // SAFETY: 1. the mapping starts at a page and has `area.size` bytes, and `keep_alive` keeps it; 2. nobody
-        // makes a reference to it, the other process' accesses are none of Rust's.
-        builder = unsafe { builder.mapped(area.offset, mapping.base, area.size) };
-        end = area.offset + area.size;
-        mappings.push(mapping);
+        if offset > end {
+            builder = builder.trapped(end, offset - end, trap.clone());
+        }
+        // SAFETY: 1. `Mapping::windows` gives parts of mappings, aligned to 8, that are there as long as the mapping is,
+        // and `keep_alive` keeps it; 2. nobody makes a reference to it, the other process' accesses are none of Rust's.
+        builder = unsafe { builder.mapped(offset, base, len) };
+        end = offset + len;
     }
     if region.size > end {
         builder = builder.trapped(end, region.size - end, trap);
@@ -82,12 +94,81 @@ pub(super) fn bar(core: &Arc<Core>, region: &Region) -> Result<Bar, DeviceError>
     builder.build()
 }
 
-/// An area of a BAR in this process.
+/// A part of a BAR that is memory.
+struct Mapped {
+    offset: u64,
+    len: u64,
+    base: NonNull<u8>,
+}
+
+/// What a mapping is of, so that the same can be found in what another server says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// An area of a region, by its place in the list.
+    Area(usize),
+    /// The memory that stands for single registers of a region.
+    Shadow,
+}
+
+/// What a region has that can be mapped: registers at these places are in memory of a file.
+pub(super) struct Source {
+    pub(super) region: u32,
+    pub(super) what: What,
+    file: Arc<OwnedFd>,
+    /// From the start of the file, in bytes; whole pages.
+    at: u64,
+    len: u64,
+    /// Place in the region, place in the mapping, bytes.
+    parts: Vec<(u64, u64, u64)>,
+}
+
+impl Source {
+    /// Returns the sources of a region, and logs what cannot be one.
+    pub(super) fn all(region: &Region, io: &IoFds, name: &str) -> Vec<Source> {
+        let index = region.index;
+        let mut sources = Vec::new();
+        if region.flags & (REGION_READ | REGION_WRITE) != REGION_READ | REGION_WRITE {
+            return sources;
+        }
+        for (number, Area { offset, size, file }) in region.areas.iter().enumerate() {
+            let Some((file, at)) = file.clone() else {
+                log::info!(
+                    "{name}: the area at {offset:#x} of BAR {index} is reached by message: no file came for it"
+                );
+                continue;
+            };
+            let parts = vec![(*offset, 0, *size)];
+            sources.push(Source { region: index, what: What::Area(number), file, at, len: *size, parts });
+        }
+        // A doorbell has 8 bytes in its memory, because windows start at multiples of 8; the upper ones are no register.
+        const ROOM: u64 = 8;
+        let usable = |shadow: &&Shadow| {
+            let inside = shadow.offset.checked_add(ROOM).is_some_and(|end| end <= region.size);
+            let aligned = (shadow.offset | shadow.file_offset).is_multiple_of(ROOM);
+            inside && aligned && shadow.size == 4 && shadow.file_offset.checked_add(ROOM).is_some()
+        };
+        let shadows: Vec<&Shadow> = io.shadows.iter().filter(usable).collect();
+        if let Some(first) = shadows.first() {
+            let of_file = || shadows.iter().filter(|shadow| Arc::ptr_eq(&shadow.file, &first.file));
+            let low = of_file().map(|shadow| shadow.file_offset).min().unwrap_or(0) & !(PAGE - 1);
+            let high = of_file().map(|shadow| shadow.file_offset + ROOM).max().unwrap_or(0);
+            if let Some(end) = high.checked_next_multiple_of(PAGE) {
+                let parts = of_file().map(|shadow| (shadow.offset, shadow.file_offset - low, ROOM)).collect();
+                let (file, len) = (first.file.clone(), end - low);
+                sources.push(Source { region: index, what: What::Shadow, file, at: low, len, parts });
+            }
+        }
+        sources
+    }
+}
+
+/// Registers of the device that are memory in this process.
 pub(super) struct Mapping {
     base: NonNull<u8>,
     len: usize,
-    /// Which area of which region it is.
-    pub(super) place: (u32, usize),
+    pub(super) region: u32,
+    pub(super) what: What,
+    parts: Vec<(u64, u64, u64)>,
 }
 
 // SAFETY: the mapping is owned, belongs to no thread, and is only accessed as registers are.
@@ -98,33 +179,44 @@ unsafe impl Sync for Mapping {}
 const RIGHTS: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
 impl Mapping {
-    /// Maps an area, or tells why it cannot be.
-    pub(super) fn new(
-        region: &Region,
-        number: usize,
-        area: &Area,
-        trusted: bool,
-    ) -> Result<Mapping, &'static str> {
-        let (file, at, len) = mappable(region, area, trusted)?;
+    /// Maps a source, or tells why it cannot be.
+    pub(super) fn new(source: &Source, trusted: bool) -> Result<Mapping, &'static str> {
+        let len = mappable(source, trusted)?;
         // SAFETY: the kernel chooses a free place, so nothing else is mapped over.
-        let base = unsafe { mmap(std::ptr::null_mut(), len, RIGHTS, MapFlags::SHARED, file, at) };
+        let base =
+            unsafe { mmap(std::ptr::null_mut(), len, RIGHTS, MapFlags::SHARED, &source.file, source.at) };
         let base = base.map_err(|_| "the system refuses to map it")?;
         let base = NonNull::new(base.cast::<u8>()).ok_or("it would be at address 0")?;
-        Ok(Mapping { base, len, place: (region.index, number) })
+        let (region, what, parts) = (source.region, source.what, source.parts.clone());
+        Ok(Mapping { base, len, region, what, parts })
     }
 
-    /// Puts the same area of a new server in the place of this one. Pointers into it stay as they are.
-    pub(super) fn replace(&self, region: &Region, area: &Area, trusted: bool) -> Result<(), &'static str> {
-        let (file, at, len) = mappable(region, area, trusted)?;
-        if len != self.len {
-            return Err("it has another length");
+    /// Puts the same source of a new server in the place of this one. Pointers into it stay as they are.
+    pub(super) fn replace(&self, source: &Source, trusted: bool) -> Result<(), &'static str> {
+        let len = mappable(source, trusted)?;
+        if len != self.len || source.parts != self.parts {
+            return Err("it has another shape");
         }
         let flags = MapFlags::SHARED | MapFlags::FIXED;
         // SAFETY: 1. the range is this mapping, so nothing of somebody else's is mapped over; 2. the kernel puts the
         // new pages in place of the old ones at once, and whoever reads or writes meanwhile reaches the one or the
         // other, as with a device that is exchanged; 3. no reference to it exists.
-        let base = unsafe { mmap(self.base.as_ptr().cast(), len, RIGHTS, flags, file, at) };
+        let base = unsafe { mmap(self.base.as_ptr().cast(), len, RIGHTS, flags, &source.file, source.at) };
         base.map(drop).map_err(|_| "the system refuses to map it")
+    }
+
+    /// Returns the parts of the BAR that are in here.
+    fn windows(&self, region: &Region) -> impl Iterator<Item = Mapped> {
+        let fits = |&&(offset, at, len): &&(u64, u64, u64)| {
+            let end = at.checked_add(len).is_some_and(|end| end <= self.len as u64);
+            (offset | at).is_multiple_of(8)
+                && end
+                && offset.checked_add(len).is_some_and(|end| end <= region.size)
+        };
+        self.parts.iter().filter(fits).map(|&(offset, at, len)| {
+            // SAFETY: `at` is inside of the mapping's `len` bytes.
+            Mapped { offset, len, base: unsafe { self.base.add(at as usize) } }
+        })
     }
 }
 
@@ -136,20 +228,12 @@ impl Drop for Mapping {
     }
 }
 
-/// Returns the file, the offset in it and the length of an area that can be mapped.
-fn mappable<'a>(
-    region: &Region,
-    area: &'a Area,
-    trusted: bool,
-) -> Result<(BorrowedFd<'a>, u64, usize), &'static str> {
-    if region.flags & (REGION_READ | REGION_WRITE) != REGION_READ | REGION_WRITE {
-        return Err("its region is not for reading and writing");
-    }
-    let (file, at) = area.file.as_ref().ok_or("the server sent no file for it")?;
-    let file: &OwnedFd = file;
+/// Returns how many bytes of this process a source takes, if it may be mapped.
+fn mappable(source: &Source, trusted: bool) -> Result<usize, &'static str> {
     let failed = |_: Errno| "its file cannot be looked at";
+    let file = &source.file;
     let stat = fstat(file).map_err(failed)?;
-    let end = at.checked_add(area.size).ok_or("its file is shorter")?;
+    let end = source.at.checked_add(source.len).ok_or("its file is shorter")?;
     if fcntl_getfl(file).map_err(failed)? & OFlags::RWMODE != OFlags::RDWR {
         return Err("its file is not for reading and writing");
     }
@@ -161,6 +245,5 @@ fn mappable<'a>(
     if (sealed || stat.st_size > 0) && u64::try_from(stat.st_size).is_ok_and(|size| size < end) {
         return Err("its file is shorter");
     }
-    let len = usize::try_from(area.size).map_err(|_| "it is larger than this process")?;
-    Ok((file.as_fd(), *at, len))
+    usize::try_from(source.len).ok().filter(|&len| len > 0).ok_or("it is larger than this process")
 }

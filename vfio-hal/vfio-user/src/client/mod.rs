@@ -45,7 +45,7 @@ pub use error::ClientError;
 pub use feature::{DirtyBitmap, MigrationSupport};
 pub use host::Host;
 pub use irq::IrqAction;
-pub use region::{Area, IoEvent, Region, RegionCapability, Write};
+pub use region::{Area, IoEvent, IoFds, Region, RegionCapability, Shadow, Write};
 
 /// Bytes of a message beside its data: header, and the largest structure in front of data.
 const MESSAGE_EXTRA: usize = 64;
@@ -128,12 +128,7 @@ impl Client {
             link.set_twin(twin.socket().clone());
         }
         let listener = Listener::start(link.clone(), twin)?;
-        Ok(Client {
-            _listener: listener,
-            link,
-            agreed: agreed.capabilities,
-            minor: agreed.minor,
-        })
+        Ok(Client { _listener: listener, link, agreed: agreed.capabilities, minor: agreed.minor })
     }
 
     /// Returns what was agreed: how much the server takes of each.

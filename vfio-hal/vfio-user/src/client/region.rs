@@ -8,8 +8,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Client, ClientError};
 use crate::proto::wire::{
-    CAP_SPARSE_MMAP, CapHeader, DeviceInfo, IOEVENTFD_DATAMATCH, IoFd, MultiWrite, REGION_CAPS, REGION_MMAP,
-    RegionAccess, RegionInfo, RegionIoFds, SparseArea, SparseHeader,
+    CAP_SPARSE_MMAP, CapHeader, DeviceInfo, IO_FD_EVENT, IO_FD_SHADOW, IOEVENTFD_DATAMATCH, IoFd, MultiWrite,
+    NO_FD, REGION_CAPS, REGION_MMAP, RegionAccess, RegionInfo, RegionIoFds, SparseArea, SparseHeader,
 };
 use crate::proto::{Command, Message};
 
@@ -67,6 +67,28 @@ pub struct IoEvent {
     pub datamatch: Option<u64>,
 }
 
+/// A part of a region whose registers the server has in memory that it looks at by itself.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    /// From the start of the region, in bytes.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+    /// The memory.
+    pub file: Arc<OwnedFd>,
+    /// Where in the file the part is, in bytes.
+    pub file_offset: u64,
+}
+
+/// The parts of a region where a write needs no message.
+#[derive(Clone, Debug, Default)]
+pub struct IoFds {
+    /// Where it can be a signal.
+    pub events: Vec<IoEvent>,
+    /// Where it can be a store.
+    pub shadows: Vec<Shadow>,
+}
+
 /// One of several writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Write<'a> {
@@ -116,11 +138,11 @@ impl Client {
         }
     }
 
-    /// Returns where writes to a region can be signals.
+    /// Returns where writes to a region need no message.
     ///
     /// # Errors
     /// When the server refuses, or describes what cannot be.
-    pub fn region_io_events(&self, index: u32) -> Result<Vec<IoEvent>, ClientError> {
+    pub fn region_io_fds(&self, index: u32) -> Result<IoFds, ClientError> {
         const COMMAND: Command = Command::DeviceGetRegionIoFds;
         let mut argsz = size_of::<RegionIoFds>() as u32;
         loop {
@@ -139,7 +161,8 @@ impl Client {
                 argsz = head.argsz;
                 continue;
             }
-            let result = io_events(head.count, entries, &reply.fds);
+            let (count, entries) = (head.count, entries.to_vec());
+            let result = io_fds(count, &entries, reply.fds.into_iter().map(Arc::new).collect());
             return result.map_err(|what| self.link.bad(COMMAND, what));
         }
     }
@@ -339,22 +362,29 @@ fn sparse(data: &[u8]) -> Result<Vec<SparseArea>, &'static str> {
     areas.iter().map(|bytes| SparseArea::read_from_bytes(bytes).map_err(|_| SHORT)).collect()
 }
 
-fn io_events(count: u32, entries: &[u8], fds: &[OwnedFd]) -> Result<Vec<IoEvent>, &'static str> {
+fn io_fds(count: u32, entries: &[u8], fds: Vec<Arc<OwnedFd>>) -> Result<IoFds, &'static str> {
+    const LENGTH: &str = "it has another length than it must";
     let (entries, rest) = entries.as_chunks::<{ size_of::<IoFd>() }>();
     if entries.len() != count as usize || !rest.is_empty() {
-        return Err("it has another length than it must");
+        return Err(LENGTH);
     }
-    let mut events = Vec::new();
+    let fd = |index: u32| fds.get(index as usize).cloned().ok_or("a descriptor is missing");
+    let mut result = IoFds::default();
     for bytes in entries {
-        let entry = IoFd::read_from_bytes(bytes).map_err(|_| "it has another length than it must")?;
-        // Other kinds than eventfds may come with later versions.
-        if entry.kind != 0 {
-            continue;
+        let IoFd { offset, size, fd_index, kind, flags, padding, datamatch } =
+            IoFd::read_from_bytes(bytes).map_err(|_| LENGTH)?;
+        match kind {
+            IO_FD_EVENT => {
+                let datamatch = (flags & IOEVENTFD_DATAMATCH != 0).then_some(datamatch);
+                result.events.push(IoEvent { offset, size, fd: fd(fd_index)?, datamatch });
+            }
+            // With an eventfd to be signalled, a store is not enough.
+            IO_FD_SHADOW if fd_index == NO_FD => {
+                result.shadows.push(Shadow { offset, size, file: fd(padding)?, file_offset: datamatch });
+            }
+            // There are other kinds, and there may be more.
+            _ => {}
         }
-        let fd = fds.get(entry.fd_index as usize).ok_or("a descriptor is missing")?;
-        let fd = fd.try_clone().map_err(|_| "a descriptor cannot be used")?;
-        let datamatch = (entry.flags & IOEVENTFD_DATAMATCH != 0).then_some(entry.datamatch);
-        events.push(IoEvent { offset: entry.offset, size: entry.size, fd: Arc::new(fd), datamatch });
     }
-    Ok(events)
+    Ok(result)
 }
