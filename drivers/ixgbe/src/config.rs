@@ -28,6 +28,9 @@ pub struct Config {
     pub rss: Option<RssConfig>,
     /// Take VLAN tags out of received packets.
     pub vlan_strip: bool,
+    /// Let the device put TCP segments of a flow together (large receive offload). Not for forwarding: what comes out is
+    /// longer than a frame may be, unless it is sent with TCP segmentation.
+    pub lro: bool,
     /// Drop packets for a queue without free descriptors, instead of holding back every queue behind it. `None`: with more
     /// than one queue and without transmit flow control.
     pub drop_enable: Option<bool>,
@@ -55,6 +58,7 @@ impl Default for Config {
             mtu: 1500,
             rss: None,
             vlan_strip: false,
+            lro: false,
             drop_enable: None,
             promiscuous: false,
             flow_director: None,
@@ -108,7 +112,8 @@ impl Config {
         const PER_LCORE: u32 =
             (vfio_hal::dma::pool::CACHE_CAPACITY + 2 * vfio_hal::dma::pool::MAGAZINE) as u32;
         let rings = u32::from(self.rx_queues) * self.rx_ring + u32::from(self.tx_queues) * self.tx_ring;
-        rings + u32::from(self.rx_queues.max(self.tx_queues)) * PER_LCORE
+        let held = if self.lro { u32::from(self.rx_queues) * crate::lro::HELD } else { 0 };
+        rings + u32::from(self.rx_queues.max(self.tx_queues)) * PER_LCORE + held
     }
 }
 

@@ -46,7 +46,7 @@ impl Vector {
 }
 
 /// Chooses MSI-X with automatic masking, and which vector each of `queues` receive queues fires. All stay masked.
-pub(crate) fn setup(hw: &mut Hw, queues: u16) -> Result<(), PortError> {
+pub(crate) fn setup(hw: &mut Hw, queues: u16, throttling: EITR) -> Result<(), PortError> {
     let gpie =
         GPIE::default().with_multiple_msix(true).with_pba_support(true).with_ocd(true).with_eiame(true);
     hw.regs.write(Events::pins(hw.model, gpie));
@@ -63,8 +63,8 @@ pub(crate) fn setup(hw: &mut Hw, queues: u16) -> Result<(), PortError> {
             0 => ivar.with_rx0(vector).with_rx0_valid(true),
             _ => ivar.with_rx1(vector).with_rx1_valid(true),
         });
-        // No throttling: the vector fires once per arming anyway.
-        hw.regs.at::<EITR>(vector as usize)?.write(EITR::default());
+        // The vector fires once per arming, so for interrupts alone there need be none.
+        hw.regs.at::<EITR>(vector as usize)?.write(throttling);
     }
     hw.regs.write(IVAR_MISC::default().with_other(Vector::OTHER.0).with_other_valid(true));
     Ok(())

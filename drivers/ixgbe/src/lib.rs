@@ -27,6 +27,7 @@ pub mod inplace;
 mod inspect;
 mod interrupt;
 mod link;
+mod lro;
 mod mtu;
 mod phy;
 mod port;

@@ -249,7 +249,8 @@ impl Configured {
         setup.rss.apply(hw)?;
         crate::flow_control::apply(hw, setup.config.flow_control, setup.config.mtu)?;
         init::transmit(hw)?;
-        crate::interrupt::setup(hw, setup.config.rx_queues)
+        crate::lro::setup(hw, setup.config.lro, setup.config.rx_queues)?;
+        crate::interrupt::setup(hw, setup.config.rx_queues, crate::lro::throttling(setup.config.lro))
     }
 
     fn make_queues(&mut self, key: &PortKey) -> Result<(Vec<RxQueue>, Vec<TxQueue>), PortError> {
@@ -289,7 +290,7 @@ impl Configured {
         }
         let drop = self.setup.config.drop_enabled();
         for queue in &mut *rx {
-            queue.program(self.setup.buffer_kib, drop)?;
+            queue.program(self.setup.buffer_kib, drop, self.setup.config.lro)?;
         }
         for queue in rx {
             queue.enable()?;

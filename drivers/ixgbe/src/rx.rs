@@ -13,8 +13,9 @@ use vfio_hal::{Clock, DeviceError};
 
 use crate::desc::Advanced;
 use crate::interrupt::Vector;
+use crate::lro;
 use crate::port::PortKey;
-use crate::regs::{RDH, RDLEN, RXDCTL, SRRCTL, View};
+use crate::regs::{RDH, RDLEN, RSCCTL, RXDCTL, SRRCTL, View};
 
 /// SRRCTL.DESCTYPE: advanced descriptors with one buffer (8.2.3.8.7).
 const ADVANCED_ONE_BUFFER: u32 = 1;
@@ -81,7 +82,7 @@ impl RxQueue {
     }
 
     /// Tells the device where the ring is and how large its buffers are (4.6.7), `kib` each.
-    pub(crate) fn program(&self, kib: u32, drop: bool) -> Result<(), PortError> {
+    pub(crate) fn program(&self, kib: u32, drop: bool, lro: bool) -> Result<(), PortError> {
         let queue = usize::from(self.id);
         let (bus, bytes) = self.ring.bus();
         self.view.write_bus::<crate::regs::RDBA>(queue, bus)?;
@@ -89,6 +90,7 @@ impl RxQueue {
         let srrctl =
             SRRCTL::default().with_bsizepacket(kib).with_desctype(ADVANCED_ONE_BUFFER).with_drop_en(drop);
         self.view.at::<SRRCTL>(queue)?.write(srrctl);
+        self.view.at::<RSCCTL>(queue)?.write(lro::control(lro, kib));
         Ok(())
     }
 

@@ -22,10 +22,11 @@ use crate::dma::{DmaError, Quiesced};
 
 mod format;
 mod odd;
+mod partial;
 mod stats;
 
 pub use format::{RxError, RxFormat};
-use odd::Partial;
+use partial::Partials;
 pub use stats::RxStats;
 
 /// A ring of buffers that the device fills. `F` is the descriptors' format.
@@ -45,7 +46,7 @@ pub struct RxRing<F: RxFormat> {
     /// What the device was told to fill of a buffer, in bytes.
     room: u32,
     head: Head,
-    partial: Option<Partial>,
+    partials: Partials,
     stats: Arc<RxStats>,
     pool: Pool,
     coherence: Coherence,
@@ -107,7 +108,7 @@ impl<F: RxFormat> RxRing<F> {
             next: 0,
             unposted: 0,
             head: Head { off: HEADROOM, port, tx_flags: TxFlags::NONE },
-            partial: None,
+            partials: Partials::new(),
             stats: Arc::default(),
             pool: pool.clone(),
             coherence: Coherence::of(pool.iova_space()),
@@ -178,8 +179,8 @@ impl<F: RxFormat> RxRing<F> {
         let mut bytes = 0u64;
         let mut left = fresh;
         loop {
-            // A packet that is being put together takes the slow way to its end.
-            let run = if self.partial.is_none() { left } else { 0 };
+            // While a packet is being put together, all take the slow way.
+            let run = if self.partials.is_empty() { left } else { 0 };
             let taken = self.run(cache, out, run, &mut bytes);
             left -= taken;
             if left == 0 || !self.is_done(self.next) {
@@ -328,7 +329,7 @@ impl<F: RxFormat> RxRing<F> {
     }
 
     fn fill(&mut self) -> Result<(), RingError> {
-        self.partial = None;
+        self.partials = Partials::new();
         if self.shadow.is_empty() {
             let need = self.ring.size();
             let bufs: Vec<Buf> = core::iter::from_fn(|| self.pool.alloc()).take(need as usize).collect();
@@ -347,7 +348,7 @@ impl<F: RxFormat> RxRing<F> {
     }
 
     fn empty(&mut self) {
-        self.partial = None;
+        self.partials = Partials::new();
         for packet in core::mem::take(&mut self.shadow) {
             // SAFETY: the ring owned the packet, and the device has stopped or never had it.
             drop(unsafe { Buf::from_raw(packet) });

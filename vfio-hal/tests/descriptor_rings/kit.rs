@@ -125,6 +125,11 @@ impl Host {
 
     /// Returns a receive ring that is not posted yet, and its NIC.
     pub(crate) fn rx(&mut self, size: u32, pool: &Pool) -> (RxRing<Format>, RxNic) {
+        self.rx_of(size, pool)
+    }
+
+    /// Does the same for descriptors of another format.
+    pub(crate) fn rx_of<F: RxFormat>(&mut self, size: u32, pool: &Pool) -> (RxRing<F>, RxNic) {
         let (doorbell, tail) = self.doorbell();
         let ring = self.descriptors(size);
         let base = ring.bus().iova();

@@ -8,6 +8,7 @@ mod kit;
 mod memory;
 mod random;
 mod rx;
+mod rx_coalesced;
 mod rx_faults;
 mod tx;
 mod tx_faults;

@@ -46,6 +46,10 @@ pub mod rx {
     pub const VLAN_SHIFT: u32 = 48;
     /// Word 0: bit of the packet type that says UDP.
     pub const TYPE_UDP: u64 = 1 << 9;
+    /// Word 0: how many packets that were put together begin in this descriptor, 0 without coalescing (RSCCNT).
+    pub const RSCCNT_MASK: u64 = 0xf << 17;
+    /// Word 1 of a descriptor of coalesced packets without EOP: shift of the 16-bit index of the one that goes on (NEXTP).
+    pub const NEXTP_SHIFT: u32 = 4;
     /// Word 0: shift of the RSS hash, the flow director id, or fragment id and checksum.
     pub const HASH_SHIFT: u32 = 32;
 }
@@ -160,6 +164,10 @@ impl<V: Variant> RxFormat for Advanced<V> {
     fn info(words: [u64; 2]) -> RxInfo {
         // The kit's layout is this family's.
         RxInfo(words)
+    }
+
+    fn next(words: [u64; 2]) -> Option<u32> {
+        (words[0] & rx::RSCCNT_MASK != 0).then_some((words[1] >> rx::NEXTP_SHIFT) as u32 & 0xffff)
     }
 
     fn rarity(words: [u64; 2], info: &mut RxInfo) -> u32 {

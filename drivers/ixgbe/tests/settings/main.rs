@@ -4,6 +4,7 @@
 mod bench;
 mod filters;
 mod flows;
+mod lro;
 mod pauses;
 mod rss;
 mod statistics;

@@ -85,7 +85,7 @@ impl RxFlags {
     pub const IP_CHECKED: RxFlags = RxFlags(1 << 6);
     /// [`Packet::timestamp`] holds the time of arrival.
     pub const TIMESTAMP: RxFlags = RxFlags(1 << 16);
-    /// The packet was put together from several by large receive offload.
+    /// The packet was put together from several by large receive offload: [`Packet::coalesced`] says how many.
     pub const LRO: RxFlags = RxFlags(1 << 19);
     /// The layer-4 checksum is wrong.
     pub const L4_BAD: RxFlags = RxFlags(1 << 30);
@@ -97,7 +97,6 @@ impl RxFlags {
         | Self::L4_CHECKED.0
         | Self::IP_CHECKED.0
         | Self::TIMESTAMP.0
-        | Self::LRO.0
         | Self::L4_BAD.0
         | Self::IP_BAD.0;
 
@@ -254,6 +253,7 @@ impl PacketType {
 /// | word | bits | content |
 /// |---|---|---|
 /// | 0 | 15:0 | [`PacketType`], with the RSS type in 3:0 |
+/// | 0 | 20:17 | packets that were put together; more than 1 is [`RxFlags::LRO`] |
 /// | 0 | 63:32 | RSS hash, if the RSS type is not 0 |
 /// | 1 | 31:0 | [`RxFlags`]; bits that have no name there mean nothing |
 /// | 1 | 63:48 | stripped VLAN tag, if [`RxFlags::VLAN_STRIPPED`] |
@@ -269,8 +269,23 @@ impl RxInfo {
 
     /// Returns the flags.
     pub const fn flags(self) -> RxFlags {
-        RxFlags(self.0[1] as u32 & RxFlags::NAMED)
+        let large = if self.coalesced() > 1 { RxFlags::LRO.0 } else { 0 };
+        RxFlags(self.0[1] as u32 & RxFlags::NAMED | large)
     }
+
+    /// Returns how many packets were put together, 15 for more; 0 and 1 if it is one as it came.
+    pub const fn coalesced(self) -> u8 {
+        (self.0[0] >> Self::COALESCED_SHIFT) as u8 & 15
+    }
+
+    /// Returns the same for so many packets put together.
+    pub(crate) fn with_coalesced(mut self, packets: u32) -> RxInfo {
+        let [word, _] = &mut self.0;
+        *word = *word & !(15 << Self::COALESCED_SHIFT) | u64::from(packets.min(15)) << Self::COALESCED_SHIFT;
+        self
+    }
+
+    const COALESCED_SHIFT: u32 = 17;
 
     /// Returns what the parser found.
     pub const fn packet_type(self) -> PacketType {
@@ -348,6 +363,11 @@ impl Packet {
     /// Returns what the NIC said on receive.
     pub fn rx_flags(&self) -> RxFlags {
         self.rx.flags()
+    }
+
+    /// Returns how many received packets large receive offload put together in this one, 15 for 15 or more.
+    pub fn coalesced(&self) -> u8 {
+        self.rx.coalesced().max(1)
     }
 
     /// Returns the NIC's verdict on the IPv4 header checksum.

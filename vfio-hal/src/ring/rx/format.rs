@@ -18,6 +18,13 @@ pub trait RxFormat {
     /// Returns what the device says of the packet; asked of its last descriptor.
     fn info(words: [u64; 2]) -> RxInfo;
 
+    /// Returns which descriptor goes on with a packet that does not end in this one; `None` is the one behind it. Only large
+    /// receive offload has others between.
+    fn next(words: [u64; 2]) -> Option<u32> {
+        let _ = words;
+        None
+    }
+
     /// Corrects `info` where a [`RARE`](Self::RARE) bit is set, and returns the mark of a flow rule.
     fn rarity(words: [u64; 2], info: &mut RxInfo) -> u32 {
         let _ = (words, info);
