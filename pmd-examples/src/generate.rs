@@ -8,7 +8,7 @@ use vfio_hal::dma::pool::Packet;
 
 use crate::cli::{Common, devices};
 use crate::fault::Fault;
-use crate::port;
+use crate::port::{self, Sources};
 use crate::report::grouped;
 use crate::signal::Stop;
 use crate::single::{self, Queues, Work};
@@ -119,7 +119,8 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), Fault> {
     let finite = config.count.is_some();
     let core = single::core(&common.env)?;
     let stop = Stop::on_signal()?;
-    let mut ports = port::open(&common.env, &common.ports, &[DEFAULT_VDEV], 1, &stop)?;
+    let sources = Sources::read(&common.env, &[DEFAULT_VDEV])?;
+    let mut ports = port::open(&common.env, &common.ports, sources, 1, &stop)?;
     let mut work = Generate {
         generator,
         checker: Checker::new(),

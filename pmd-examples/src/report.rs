@@ -44,9 +44,11 @@ pub(crate) struct PortReport {
     pub(crate) filtered: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) xstats: Option<std::collections::BTreeMap<String, u64>>,
-    /// Frames that the link gave to the port, and took from it.
-    pub(crate) link_rx_frames: u64,
-    pub(crate) link_tx_frames: u64,
+    /// Frames that the link gave to the port, and took from it, where the link is ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) link_rx_frames: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) link_tx_frames: Option<u64>,
     /// Of the frames that reached the link's sink, those that were not a generator's, whole and in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) spoiled: Option<u64>,
@@ -215,8 +217,9 @@ impl PortReport {
                 "  TX-left: {tx_left} of the packets sent were still on the ring: the link is down or paused"
             );
         }
-        if let Some(spoiled) = self.spoiled {
-            out!("  link: {} frames in, {} out, {spoiled} spoiled", self.link_rx_frames, self.link_tx_frames);
+        if let (Some(spoiled), Some(rx), Some(tx)) = (self.spoiled, self.link_rx_frames, self.link_tx_frames)
+        {
+            out!("  link: {rx} frames in, {tx} out, {spoiled} spoiled");
         }
         for (name, value) in self.xstats.iter().flatten().filter(|(_, value)| **value != 0) {
             out!("  {name}: {value}");

@@ -9,7 +9,7 @@ use vfio_hal::pmd::{PortStats, RxQueue, TxQueue};
 use crate::cli::{EnvArgs, RunArgs};
 use crate::fault::Fault;
 use crate::lcore;
-use crate::port::Ports;
+use crate::port::{Open, Ports};
 use crate::report::Rates;
 use crate::signal::Stop;
 use crate::{note, output};
@@ -139,11 +139,11 @@ fn on_lcore(
                     Err(error) => result = Err(error.into()),
                 }
             }
-            let broken = open.iter().find_map(|one| (one.plugged.broken)());
-            result = result.and(broken.map_or(Ok(()), |error| Err(error.into())));
+            let broken = open.iter().find_map(Open::broken);
+            result = result.and(broken.map_or(Ok(()), Err));
         }
         if !expects_back {
-            open.iter().for_each(|one| one.plugged.valve.set(false));
+            open.iter().filter_map(Open::wire).for_each(|wire| wire.valve.set(false));
         }
         quit.set();
         let worked = worker.join().map_err(|_| Fault::Run("an lcore panicked: this is a bug".into()));

@@ -158,8 +158,8 @@ pub(crate) fn list(system: &System, all: bool, json: bool) -> Result<(), Fault> 
 
 /// Returns what to call a device: the name that the kit's driver has for it, or what its class says.
 fn title(found: &Found) -> String {
-    if let Some(name) = drivers::of(found.ids.vendor, found.ids.device).and_then(|driver| driver.model) {
-        return name.to_owned();
+    if let Some(driver) = drivers::of(found.ids.vendor, found.ids.device) {
+        return driver.model.to_owned();
     }
     let name = match (found.class.base, found.class.sub) {
         (0x01, 0x08) => "NVMe controller",

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use env::{EnvArgs, Models};
+pub(crate) use env::{EnvArgs, IovaMode, Models};
 pub(crate) use ports::PortArgs;
 pub(crate) use run::RunArgs;
 

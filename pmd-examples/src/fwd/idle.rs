@@ -10,7 +10,7 @@ use super::options::{FwdArgs, Idle, Mode};
 use super::stream::Stream;
 use crate::cli::Models;
 use crate::fault::Fault;
-use crate::port::Ports;
+use crate::port::{Ports, Sources};
 
 /// How long an lcore waits for an interrupt before it looks for itself.
 const WAIT_LIMIT: Duration = Duration::from_millis(100);
@@ -25,10 +25,10 @@ const YIELDS: u32 = 512;
 const NAP: Duration = Duration::from_micros(50);
 
 /// Refuses what cannot be, before anything is opened.
-pub(crate) fn check(args: &FwdArgs) -> Result<(), Fault> {
+pub(crate) fn check(args: &FwdArgs, sources: &Sources) -> Result<(), Fault> {
     let refused = |why: &str| Err(Fault::Usage(format!("--idle interrupt {why}")));
     match args.idle {
-        Idle::Interrupt if args.common.env.models == Models::Inline => refused(
+        Idle::Interrupt if args.common.env.models == Models::Inline && sources.has_models() => refused(
             "sleeps, and models that work on the lcores would sleep too: add --models threads, or use --idle yield",
         ),
         Idle::Interrupt if args.forward_mode == Mode::Txonly => {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::fault::Fault;
 use crate::lcore;
-use crate::port::{self, Ports};
+use crate::port::{self, Open, Ports, Sources};
 use crate::report::{Forwarded, LcoreReport, PortReport, Rates, RunReport, xstats};
 use crate::signal::Stop;
 use crate::{note, out, output};
@@ -38,10 +38,10 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// Runs the command.
 pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
     let cores = lcore::choose(args.common.env.lcores.as_ref())?;
-    check(args, cores.len())?;
+    let sources = Sources::read(&args.common.env, port::default_vdevs())?;
+    check(args, &sources, cores.len())?;
     let stop = Stop::on_signal()?;
-    let mut ports =
-        port::open(&args.common.env, &args.common.ports, port::default_vdevs(), cores.len(), &stop)?;
+    let mut ports = port::open(&args.common.env, &args.common.ports, sources, cores.len(), &stop)?;
     let action = Action::new(args, &ports);
     let mut lcores = distribute(&mut ports, &cores, args, &action)?;
     lcores.iter().for_each(|lcore| note!("{lcore}"));
@@ -74,8 +74,8 @@ pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
 }
 
 /// Checks what can be checked before anything is opened.
-fn check(args: &FwdArgs, lcores: usize) -> Result<(), Fault> {
-    let vdevs = port::vdevs(&args.common.env, port::default_vdevs()).len();
+fn check(args: &FwdArgs, sources: &Sources, lcores: usize) -> Result<(), Fault> {
+    let count = sources.len();
     let (rxq, txq) = (args.common.ports.rxq, args.common.ports.txq);
     if txq < rxq && args.forward_mode != Mode::Rxonly {
         return Err(Fault::Usage(format!(
@@ -83,14 +83,14 @@ fn check(args: &FwdArgs, lcores: usize) -> Result<(), Fault> {
              so give --txq {rxq}"
         )));
     }
-    let streams = vdevs * usize::from(rxq);
+    let streams = count * usize::from(rxq);
     if lcores > streams {
         return Err(Fault::Usage(format!(
             "{lcores} lcores for {streams} receive queues: give -l at most {streams} cores, or more queues with --rxq"
         )));
     }
-    if let Some((port, _)) = args.eth_peer.iter().find(|(port, _)| *port >= vdevs) {
-        let last = vdevs - 1;
+    if let Some((port, _)) = args.eth_peer.iter().find(|(port, _)| *port >= count) {
+        let last = count - 1;
         return Err(Fault::Usage(format!("--eth-peer names port {port}: there are ports 0 to {last}")));
     }
     if u32::from(args.txpkts) > args.common.ports.mbuf_size {
@@ -99,7 +99,7 @@ fn check(args: &FwdArgs, lcores: usize) -> Result<(), Fault> {
             "--txpkts {txpkts} does not fit into a buffer of --mbuf-size {mbuf_size}: raise that"
         )));
     }
-    idle::check(args)
+    idle::check(args, sources)
 }
 
 /// Returns the port that packets of `port` are sent to: pairs, as testpmd has it; the last of an odd number sends to itself.
@@ -150,7 +150,11 @@ fn forward(args: &FwdArgs, ports: &mut Ports, lcores: &mut [Lcore], stop: &Stop)
     let duration = match args.common.run.duration {
         Some(time) => Some(time).filter(|time| !time.is_zero()),
         None if args.forward_mode == Mode::Txonly => Some(DEFAULT_DURATION),
-        None => ports.open.iter().all(|one| one.plugged.endless).then_some(DEFAULT_DURATION),
+        None => ports
+            .open
+            .iter()
+            .all(|one| one.wire().is_some_and(|wire| wire.endless))
+            .then_some(DEFAULT_DURATION),
     };
     let quit = Stop::default();
     thread::scope(|scope| {
@@ -197,7 +201,8 @@ fn watch(
             return Err(fault);
         }
         let left = duration.map(|limit| limit.saturating_sub(start.elapsed()));
-        let dry = ports.open.iter().all(|one| !one.plugged.endless && one.plugged.valve.is_dry());
+        let dry = |one: &Open| one.wire().is_some_and(|wire| !wire.endless && wire.valve.is_dry());
+        let dry = ports.open.iter().all(dry);
         if left == Some(Duration::ZERO) || dry {
             break;
         }
@@ -232,8 +237,8 @@ fn report(
     let mut balanced = true;
     for (number, (one, forwarded)) in ports.open.iter_mut().zip(forwarded).enumerate() {
         let stats = one.last_stats();
-        let traffic = one.plugged.traffic.get();
-        let verdict = one.plugged.verdict.as_ref().map(|verdict| verdict.get());
+        let traffic = one.wire().map(|wire| wire.traffic.get());
+        let verdict = one.wire().and_then(|wire| wire.verdict.as_ref()).map(|verdict| verdict.get());
         // A device that is gone has no extended statistics, and its loss is what the run ends with.
         let all = xstats(&mut *one.port).unwrap_or_default();
         let seen = all.get("rx_total_packets").copied().unwrap_or_default();
@@ -242,11 +247,17 @@ fn report(
             true => seen.saturating_sub(refused + forwarded.rx_packets),
             false => 0,
         };
-        // In: what the link gave is what the application got or the device counts as not received. Out: what the
-        // application sent is what the device sent or still has, and what the link took.
-        balanced &= traffic.rx_frames == forwarded.rx_packets + refused + filtered
-            && traffic.tx_frames == stats.opackets
-            && forwarded.tx_packets == stats.opackets + forwarded.tx_left;
+        // In: what the link gave is what the application got or the device counts as not received; a wire that is not ours
+        // does not stop when we do, so a device may have received more. Out: what the application sent is what the device
+        // sent or still has, and what the link took.
+        balanced &= forwarded.tx_packets == stats.opackets + forwarded.tx_left;
+        balanced &= match traffic {
+            Some(traffic) => {
+                traffic.rx_frames == forwarded.rx_packets + refused + filtered
+                    && traffic.tx_frames == stats.opackets
+            }
+            None => forwarded.rx_packets <= stats.ipackets,
+        };
         total += forwarded;
         reports.push(PortReport {
             port: number,
@@ -255,8 +266,8 @@ fn report(
             stats: stats.into(),
             filtered,
             xstats: args.common.run.xstats.then_some(all),
-            link_rx_frames: traffic.rx_frames,
-            link_tx_frames: traffic.tx_frames,
+            link_rx_frames: traffic.map(|traffic| traffic.rx_frames),
+            link_tx_frames: traffic.map(|traffic| traffic.tx_frames),
             spoiled: verdict.map(|verdict| verdict.frames.saturating_sub(verdict.good)),
         });
     }

@@ -5,11 +5,12 @@ use pmd_ixgbe::Config;
 use crate::cli::PortArgs;
 use crate::fault::Fault;
 
-/// Receive queues that RSS of the 82599 spreads over: its table has entries of 4 bits (82599 datasheet 8.2.3.7.12).
+/// Receive queues that RSS spreads over: the table of the 82599 has entries of 4 bits (82599 datasheet 8.2.3.7.12), and the
+/// 82576 has no more queues.
 const MAX_RSS_QUEUES: u16 = 16;
 
 /// Returns how many buffers the pool of `ports` ports gets, or why there can be no such ports.
-pub(super) fn buffers(args: &PortArgs, config: &Config, ports: usize, lcores: usize) -> Result<u32, Fault> {
+pub(super) fn buffers(args: &PortArgs, ports: usize, lcores: usize) -> Result<u32, Fault> {
     if args.rxq > MAX_RSS_QUEUES && !args.disable_rss {
         return Err(Fault::Usage(format!(
             "--rxq {}: RSS spreads over at most {MAX_RSS_QUEUES} queues: use fewer, or --disable-rss",
@@ -30,6 +31,14 @@ pub(super) fn buffers(args: &PortArgs, config: &Config, ports: usize, lcores: us
     // An lcore has a burst in hand, and each of its streams may hold one that did not fit on a ring.
     let holders = lcores as u32 + ports as u32 * u32::from(args.rxq);
     let bursts = holders * u32::from(args.burst) * segments;
+    // Rings and lcores take the same of all drivers.
+    let config = Config {
+        rx_queues: args.rxq,
+        tx_queues: args.txq,
+        rx_ring: args.rxd,
+        tx_ring: args.txd,
+        ..Config::default()
+    };
     let need = config.buffers().saturating_mul(ports as u32).saturating_add(bursts);
     match args.total_num_mbufs {
         None => Ok(need),

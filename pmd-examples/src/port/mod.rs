@@ -1,31 +1,37 @@
 //! From the command line to started ports.
 //!
-//! [`open`] checks what can be checked first, then reads every `--vdev`, plugs a device model into its link, attaches all
-//! devices to one IOVA space, makes one pool that is large enough for all, and starts the driver on each.
+//! [`Sources`] is what `-a` and `--vdev` say. [`open`] checks what can be checked first, then opens the devices, plugs
+//! models into their links, attaches all devices to one IOVA space, makes one pool that is large enough for all, and
+//! starts on each the [driver](drivers) that knows its PCI ids.
 //! [`Ports::stop`] takes everything back and checks that no buffer is missing.
 
 mod check;
 pub(crate) mod drivers;
 mod gate;
-mod vdev;
+mod model;
+mod source;
 
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pmd_ixgbe::{Config, Probed, Running, rss::RssConfig};
 use vfio_hal::backend::local::{Idle, ModelThread};
+use vfio_hal::backend::vfio::Api;
 use vfio_hal::clock::{Clock, MonotonicClock};
-use vfio_hal::dma::IovaSpace;
 use vfio_hal::dma::pool::Pool;
+use vfio_hal::dma::{Addressing, IovaSpace, SpaceOptions};
 use vfio_hal::pmd::{Port, PortError, PortStats, RxQueue, TxQueue};
 
-use crate::cli::{EnvArgs, Models, PortArgs};
+use crate::cli::{EnvArgs, IovaMode, Models, PortArgs};
 use crate::fault::Fault;
+use crate::memory::Wanted;
+use crate::note;
 use crate::signal::Stop;
-use crate::{memory, note};
 
-pub(crate) use vdev::{HELP, Plugged, Step};
+use drivers::Start;
+
+pub(crate) use model::{Step, Wire};
+pub(crate) use source::{HELP, Plugged, Sources};
 
 /// How long a link may take to come up (as testpmd waits).
 const LINK_LIMIT: Duration = Duration::from_secs(9);
@@ -42,7 +48,7 @@ pub(crate) struct Open {
     pub(crate) name: String,
     /// Its control side.
     pub(crate) port: Box<dyn Port>,
-    /// What its model is plugged into.
+    /// Its device, and what that is plugged into, if it is a model of this process.
     pub(crate) plugged: Plugged,
     /// What it counted when it was asked last.
     last: PortStats,
@@ -59,6 +65,17 @@ impl Open {
     pub(crate) fn last_stats(&mut self) -> PortStats {
         let _ = self.stats();
         self.last
+    }
+
+    /// Returns what its model is plugged into, if it is one of this process.
+    pub(crate) fn wire(&self) -> Option<&Wire> {
+        self.plugged.wire.as_ref()
+    }
+
+    /// Returns why its link was given up, if it was.
+    pub(crate) fn broken(&self) -> Option<Fault> {
+        let error = (self.wire()?.broken)()?;
+        Some(Fault::from(error).of(&self.name))
     }
 }
 
@@ -85,91 +102,84 @@ const DEFAULT_VDEVS: [&str; 2] = ["net_ixgbe0,link=gen", "net_ixgbe1,link=gen"];
 pub(crate) fn open(
     env: &EnvArgs,
     args: &PortArgs,
-    default: &[&str],
+    sources: Sources,
     lcores: usize,
     stop: &Stop,
 ) -> Result<Ports, Fault> {
-    let texts = vdevs(env, default);
-    let config = config(args);
-    let buffers = check::buffers(args, &config, texts.len(), lcores)?;
+    let buffers = check::buffers(args, sources.len(), lcores)?;
+    let space = space(env)?;
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
-    let mut plugged = vdev::plug(&texts, &clock)?;
-    let space = IovaSpace::new();
-    let steps: Vec<Step> = plugged.iter().map(|one| one.step.clone()).collect();
+    let node = sources.node();
+    let mut plugged = sources.open(env, &clock)?;
+    let steps: Vec<Step> = plugged.iter().filter_map(|one| Some(one.wire.as_ref()?.step.clone())).collect();
     let mut threads = Vec::new();
     let driver_clock: Arc<dyn Clock> = match env.models {
-        Models::Inline => Arc::new(vdev::SteppingClock::new(clock.clone(), steps.clone())),
+        Models::Inline => Arc::new(model::SteppingClock::new(clock.clone(), steps.clone())),
         Models::Threads => {
-            for one in &plugged {
-                threads.push((one.spawn)(Idle::default())?);
+            for wire in plugged.iter().filter_map(|one| one.wire.as_ref()) {
+                threads.push((wire.spawn)(Idle::default())?);
             }
             clock.clone()
         }
     };
+    let mut known = Vec::new();
     for one in &mut plugged {
+        let driver = drivers::for_device(&one.device).map_err(|fault| fault.of(&one.name))?;
         if env.trace_mmio {
-            one.device = vdev::traced(one.device.clone(), clock.clone());
+            one.device = drivers::traced(&driver, one.device.clone(), clock.clone());
         }
-        space.attach(&one.device)?;
+        space.attach(&one.device).map_err(|error| Fault::from(error).of(&one.name))?;
+        known.push(driver);
     }
-    let (pool, memory) = memory::pool(&space, buffers, args.mbuf_size, env.no_huge)?;
+    let physical = plugged.iter().any(|one| one.device.dma().caps().addressing == Addressing::Physical);
+    let wanted = Wanted { no_huge: env.no_huge, node, physical };
+    let (pool, memory) = wanted.pool(&space, buffers, args.mbuf_size)?;
+    let rings = wanted.rings();
     let steps = if env.models == Models::Inline { steps } else { Vec::new() };
     let mut ports = Ports { open: Vec::new(), rx: Vec::new(), tx: Vec::new(), pool, steps, threads };
-    for (number, one) in plugged.into_iter().enumerate() {
-        let name = one.name.clone();
-        ports.start(number as u16, one, &space, &driver_clock, &config).map_err(|fault| fault.of(&name))?;
+    for (number, (plugged, driver)) in plugged.into_iter().zip(known).enumerate() {
+        let name = plugged.name.clone();
+        let start = Start {
+            number: number as u16,
+            device: plugged.device.clone(),
+            clock: driver_clock.clone(),
+            space: &space,
+            pool: &ports.pool,
+            memory: rings.clone(),
+            args,
+        };
+        let started = driver.start(start).map_err(|fault| fault.of(&name))?;
+        ports.open.push(Open { name, port: started.port, plugged, last: PortStats::default() });
+        ports.rx.push(started.rx);
+        ports.tx.push(started.tx);
     }
     note!("{memory}");
     ports.wait_for_links(stop)?;
     Ok(ports)
 }
 
-/// Returns the vdevs of a command line, or `default` if there are none.
-pub(crate) fn vdevs<'a>(env: &'a EnvArgs, default: &[&'a str]) -> Vec<&'a str> {
-    if env.vdevs.is_empty() { default.to_vec() } else { env.vdevs.iter().map(String::as_str).collect() }
-}
-
-/// Returns the vdevs that `pmd fwd` uses when none are given.
+/// Returns the ports that `pmd fwd` uses when none are given.
 pub(crate) fn default_vdevs() -> &'static [&'static str] {
     &DEFAULT_VDEVS
 }
 
-fn config(args: &PortArgs) -> Config {
-    Config {
-        rx_queues: args.rxq,
-        tx_queues: args.txq,
-        rx_ring: args.rxd,
-        tx_ring: args.txd,
-        mtu: args.mtu(),
-        rss: (args.rxq > 1 && !args.disable_rss).then(RssConfig::default),
-        vlan_strip: args.enable_hw_vlan_strip,
-        drop_enable: Some(args.enable_drop_en),
-        promiscuous: !args.no_promiscuous,
-        ..Config::default()
+/// Returns the address space that the command line asks for.
+fn space(env: &EnvArgs) -> Result<IovaSpace, Fault> {
+    match env.iova_mode {
+        None => Ok(IovaSpace::new()),
+        Some(IovaMode::Va) if env.vfio_api == Api::NoIommu => Err(Fault::Usage(
+            "--iova-mode va needs an IOMMU, and --vfio-api noiommu goes without: leave one of them out".into(),
+        )),
+        Some(IovaMode::Va) => Ok(IovaSpace::with(SpaceOptions::default().identity())),
+        Some(IovaMode::Pa) if env.vfio_api == Api::NoIommu => Ok(IovaSpace::new()),
+        Some(IovaMode::Pa) => Err(Fault::Usage(
+            "--iova-mode pa gives devices physical addresses, which only goes without an IOMMU: add --vfio-api noiommu"
+                .into(),
+        )),
     }
 }
 
 impl Ports {
-    fn start(
-        &mut self,
-        number: u16,
-        plugged: Plugged,
-        space: &IovaSpace,
-        clock: &Arc<dyn Clock>,
-        config: &Config,
-    ) -> Result<(), Fault> {
-        let probed = Probed::new(plugged.device.clone(), clock.clone())?;
-        let config = Config { port: number, ..config.clone() };
-        let configured = probed.configure(space, &self.pool, config).map_err(|failed| failed.error)?;
-        let started = configured.start().map_err(|failed| failed.error)?;
-        let started = Running::erase(started);
-        let name = plugged.name.clone();
-        self.open.push(Open { name, port: started.port, plugged, last: PortStats::default() });
-        self.rx.push(started.rx);
-        self.tx.push(started.tx);
-        Ok(())
-    }
-
     /// Says what each port is once its link is up. One that stays down is said and used: it may come up any time.
     fn wait_for_links(&mut self, stop: &Stop) -> Result<(), Fault> {
         let start = Instant::now();
@@ -198,17 +208,17 @@ impl Ports {
 
     /// Lets traffic in, once every port receives.
     pub(crate) fn open_valves(&self) {
-        self.open.iter().for_each(|one| one.plugged.valve.set(true));
+        self.open.iter().filter_map(Open::wire).for_each(|wire| wire.valve.set(true));
     }
 
     /// Lets no more traffic in.
     pub(crate) fn shut_valves(&self) {
-        self.open.iter().for_each(|one| one.plugged.valve.set(false));
+        self.open.iter().filter_map(Open::wire).for_each(|wire| wire.valve.set(false));
     }
 
     /// Returns the failure of a link or a model that ends a run.
     pub(crate) fn broken(&self) -> Option<Fault> {
-        self.open.iter().find_map(|one| (one.plugged.broken)().map(|error| Fault::from(error).of(&one.name)))
+        self.open.iter().find_map(Open::broken)
     }
 
     /// Stops all ports, and writes out what links have buffered. Everything is tried; the first failure is returned.
@@ -218,7 +228,7 @@ impl Ports {
         for ((one, rx), tx) in open.into_iter().zip(rx).zip(tx) {
             let Open { name, port, plugged, .. } = one;
             let stopped = port.stop(rx, tx).map_err(Fault::from);
-            let flushed = (plugged.flush)().map_err(Fault::from);
+            let flushed = plugged.wire.map_or(Ok(()), |wire| (wire.flush)()).map_err(Fault::from);
             result = result.and(stopped.and(flushed).map_err(|fault| fault.of(&name)));
         }
         for thread in threads {

@@ -1,4 +1,4 @@
-//! Virtual devices: a model of the 82599 for each, plugged into the link that the command line says.
+//! Device models in this process: an 82599 for each, plugged into the link that the command line says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,21 +8,19 @@ use pmd_links::{Kind, LinkError, PatchPanel, Spec, Traffic, Vdev, Verdict, Watch
 use vfio_hal::backend::local::{Idle, LocalDevice, LocalOptions, ModelThread};
 use vfio_hal::clock::Clock;
 use vfio_hal::pmd::MacAddr;
-use vfio_hal::wrap::{FaultInjector, Faults, TraceEvent, Tracer};
+use vfio_hal::wrap::{FaultInjector, Faults};
 use vfio_hal::{Device, DeviceError};
 use vfio_user_kit::Work;
 
 use super::gate::{Gate, Valve};
+use super::source::Plugged;
 use crate::fault::Fault;
-use crate::note;
 
 /// Lets a model do some work; returns whether there was any.
 pub(crate) type Step = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// A model in a device, plugged into a link.
-pub(crate) struct Plugged {
-    pub(crate) name: String,
-    pub(crate) device: Arc<dyn Device>,
+/// What a model is plugged into, and how it works.
+pub(crate) struct Wire {
     pub(crate) step: Step,
     /// Lets the model work on a thread of its own.
     pub(crate) spawn: Box<dyn Fn(Idle) -> Result<ModelThread, DeviceError> + Send>,
@@ -40,59 +38,19 @@ pub(crate) struct Plugged {
     pub(crate) endless: bool,
 }
 
-/// Options of a device, before those of its link.
-const OWN: &[&str] = &["mac", "part", "module", "die"];
+/// Options of a model, before those of its link.
+pub(super) const OWN: [&str; 4] = ["mac", "part", "module", "die"];
 
-/// The options of devices, for help.
-pub(crate) const HELP: &str = "\
-NAME[,OPTION]...[,link=KIND[,KEY[=VALUE]]...]
-  net_ixgbeN      an 82599: mac=MAC  part=sfp|kx4  module=sr|lr|dac|foreign|absent
-                  die=N (vanishes after N register accesses, as if it were pulled out)
-  net_tapN        the same, plugged into a TAP interface: iface=NAME (dtapN)
-  net_pcapN       the same, plugged into files: rx_pcap=FILE  tx_pcap=FILE  infinite_rx=1; or iface=NAME
-  net_af_packetN  the same, plugged into an interface that is there: iface=NAME";
-
-/// The names of devices: those that DPDK has for links, and the model's own.
-const NAMES: [&str; 4] = ["net_ixgbe", "net_tap", "net_pcap", "net_af_packet"];
-
-/// A device as it was described, not open yet.
-struct Described {
+/// A model as it was described, not made yet.
+pub(super) struct Described {
     name: String,
     config: Config,
     spec: Spec,
     die: Option<u64>,
 }
 
-/// Makes the devices that `texts` describe. All are read before the first link is opened.
-pub(crate) fn plug(texts: &[&str], clock: &Arc<dyn Clock>) -> Result<Vec<Plugged>, Fault> {
-    let mut described: Vec<Described> = Vec::new();
-    for (number, text) in texts.iter().enumerate() {
-        let vdev = Vdev::parse(text, OWN)?;
-        let kind = vdev.name.trim_end_matches(|c: char| c.is_ascii_digit());
-        if !NAMES.contains(&kind) {
-            let names = NAMES.join("N, ");
-            return Err(Fault::Usage(format!("--vdev {}: there is no such device: use {names}N", vdev.name)));
-        }
-        if described.iter().any(|other| other.name == vdev.name) {
-            return Err(Fault::Usage(format!(
-                "--vdev {} is there twice: number them {kind}0, {kind}1",
-                vdev.name
-            )));
-        }
-        let device = describe(number, &vdev).map_err(|fault| fault.of(&vdev.name))?;
-        described.push(device);
-    }
-    let mut panel = PatchPanel::new();
-    let mut all = Vec::new();
-    for device in described {
-        let name = device.name.clone();
-        all.push(plug_one(device, &mut panel, clock).map_err(|fault| fault.of(&name))?);
-    }
-    panel.finish()?;
-    Ok(all)
-}
-
-fn describe(number: usize, vdev: &Vdev) -> Result<Described, Fault> {
+/// Reads what the command line says of a model, which is port `number`.
+pub(super) fn describe(number: usize, vdev: &Vdev) -> Result<Described, Fault> {
     let spec = match &vdev.link {
         Some(spec) => spec.clone(),
         None => "gen".parse()?,
@@ -137,7 +95,12 @@ fn describe(number: usize, vdev: &Vdev) -> Result<Described, Fault> {
     Ok(Described { name: vdev.name.clone(), config, spec, die })
 }
 
-fn plug_one(described: Described, panel: &mut PatchPanel, clock: &Arc<dyn Clock>) -> Result<Plugged, Fault> {
+/// Opens the link, and plugs a model into it.
+pub(super) fn plug(
+    described: Described,
+    panel: &mut PatchPanel,
+    clock: &Arc<dyn Clock>,
+) -> Result<Plugged, Fault> {
     let Described { name, config, spec, die } = described;
     let opened = panel.open(&spec)?;
     let (gate, valve) = Gate::new(opened.link);
@@ -153,9 +116,7 @@ fn plug_one(described: Described, panel: &mut PatchPanel, clock: &Arc<dyn Clock>
         Some(accesses) => Arc::new(FaultInjector::new(local, Faults::new().die_after(accesses))),
         None => local,
     };
-    Ok(Plugged {
-        name,
-        device,
+    let wire = Wire {
         step: Arc::new(move || stepper.step() == Work::Done),
         spawn: Box::new(move |idle| spawner.spawn(idle)),
         valve,
@@ -164,7 +125,8 @@ fn plug_one(described: Described, panel: &mut PatchPanel, clock: &Arc<dyn Clock>
         flush: Box::new(move || flushed.with_model(Model82599::flush).unwrap_or(Ok(()))),
         broken: Box::new(move || broken.with_model(|model| model.inspect().link_error()).flatten()),
         endless,
-    })
+    };
+    Ok(Plugged { name, device, wire: Some(wire) })
 }
 
 /// A clock that lets inline models work while a driver waits for one of them.
@@ -190,10 +152,4 @@ impl Clock for SteppingClock {
         }
         self.clock.wait(time);
     }
-}
-
-/// Prints every register access of `device` to standard error, decoded.
-pub(crate) fn traced(device: Arc<dyn Device>, clock: Arc<dyn Clock>) -> Arc<dyn Device> {
-    let print = |event: &TraceEvent<'_>| note!("{event}");
-    Arc::new(Tracer::new(device, clock, print).decode::<pmd_ixgbe::regs::Ixgbe>(0))
 }
