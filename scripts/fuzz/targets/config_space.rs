@@ -11,7 +11,8 @@ fuzz_target!(|data: &[u8]| {
     let data = &data[..data.len().min(4096)];
     let config = Config::new(Arc::new(FakeDevice::new(0x100).with_config(data.to_vec())));
     let _ = (config.ids(), config.class(), config.command(), config.status(), config.bars());
-    let _ = (config.power_management(), config.msi(), config.msi_x(), config.express(), config.serial_number());
+    let _ =
+        (config.power_management(), config.msi(), config.msi_x(), config.express(), config.serial_number());
     if let Ok(list) = config.capabilities() {
         // 48 entries of 4 bytes fill the space; a walk that gives more has met one twice.
         let entries: Vec<_> = list.collect();
