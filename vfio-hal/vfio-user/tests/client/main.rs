@@ -1,0 +1,8 @@
+//! The client against servers made of bytes.
+
+mod asked;
+#[path = "../common/mod.rs"]
+mod common;
+mod fake;
+mod version;
+mod wrong;
