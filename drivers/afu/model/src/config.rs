@@ -86,8 +86,8 @@ pub enum Discovery {
     /// list is. Cards with device id 09C4 do so.
     #[default]
     PortOffsets,
-    /// A vendor-specific extended capability (VSEC 43h) names two lists: BAR 0 the FME's, BAR 2 one list through
-    /// all ports. The port offsets say BAR 7: not to be followed. Cards with device id BCCE do so.
+    /// A vendor-specific extended capability (VSEC 43h) names the lists: the FME's in BAR 0, that of port n in BAR
+    /// n + 1. The port offsets say BAR 7: not to be followed. Cards with device id BCCE do so.
     Vsec,
 }
 

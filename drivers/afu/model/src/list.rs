@@ -13,9 +13,9 @@ use crate::config::{Config, Counters, Discovery, Headers};
 const STEP: u64 = 0x1000;
 /// From a version 1 header to its registers, and their size.
 const V1_REGISTERS: u64 = 0x800;
-/// From one port to the next, in BAR 2.
+/// From one port to the next, where they share a BAR.
 pub(crate) const PORT_STEP: u64 = 0x1_0000;
-/// The accelerator of port n is at (n + 1) times this, and so large.
+/// Bytes of an accelerator's registers, and of the room for lists before the first one.
 pub(crate) const AFU_BYTES: u64 = 0x4_0000;
 /// BAR 0.
 pub(crate) const FME_BYTES: u64 = 0x8_0000;
@@ -98,8 +98,21 @@ impl Feature {
     }
 }
 
+/// Where an offset of a BAR of ports leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortPlace {
+    /// The list of this port, at this offset from its start.
+    List(usize, u64),
+    /// The accelerator of this port, at this offset.
+    Accelerator(usize, u64),
+}
+
 /// All features of a card.
+///
+/// Ports with port offsets share BAR 2: lists first, then accelerators. With a VSEC each has a BAR of its own, because
+/// it can name one list a BAR, and because Linux does not take a list in which another port follows an accelerator.
 pub(crate) struct Layout {
+    discovery: Discovery,
     fme: Vec<Feature>,
     ports: Vec<Vec<Feature>>,
     vectors: u16,
@@ -121,7 +134,6 @@ impl Layout {
         let fme = list(
             config.headers,
             ids::FIU_FME,
-            None,
             &[
                 (Unit::FmeHeader, 0, 0, none),
                 (Unit::Thermal, ids::FME_THERMAL, 0, none),
@@ -132,12 +144,10 @@ impl Layout {
                 (Unit::Reconfiguration, ids::FME_PR, 1, none),
             ],
         );
-        let chained = |port: u16| config.discovery == Discovery::Vsec && port + 1 < ports;
         let port = |port: u16| {
             list(
                 config.headers,
                 ids::FIU_PORT,
-                chained(port).then_some(PORT_STEP),
                 &[
                     // Revision 0 has the user clock in the header.
                     (Unit::PortHeader, 0, 0, none),
@@ -147,7 +157,8 @@ impl Layout {
                 ],
             )
         };
-        Layout { fme, ports: (0..ports).map(port).collect(), vectors: fme_error.first + 1 }
+        let ports = (0..ports).map(port).collect();
+        Layout { discovery: config.discovery, fme, ports, vectors: fme_error.first + 1 }
     }
 
     /// How many message vectors the card has.
@@ -167,6 +178,60 @@ impl Layout {
         list.iter().find(|feature| feature.unit == unit).map_or_else(Vectors::default, |found| found.vectors)
     }
 
+    /// The BAR of a port's list, and the list's offset in it.
+    pub(crate) fn list_of(&self, port: usize) -> (u8, u64) {
+        match self.discovery {
+            Discovery::PortOffsets => (2, port as u64 * PORT_STEP),
+            Discovery::Vsec => (port as u8 + 1, 0),
+        }
+    }
+
+    /// How far a port's accelerator is from its list.
+    pub(crate) fn afu_of(&self, port: usize) -> u64 {
+        let port = port as u64;
+        match self.discovery {
+            Discovery::PortOffsets => (port + 1) * AFU_BYTES - port * PORT_STEP,
+            Discovery::Vsec => AFU_BYTES,
+        }
+    }
+
+    /// The BARs of ports, with their sizes.
+    pub(crate) fn port_bars(&self) -> Vec<(u8, u64)> {
+        match self.discovery {
+            Discovery::PortOffsets => {
+                vec![(2, ((self.ports.len() as u64 + 1) * AFU_BYTES).next_power_of_two())]
+            }
+            Discovery::Vsec => (0..self.ports.len()).map(|port| (port as u8 + 1, 2 * AFU_BYTES)).collect(),
+        }
+    }
+
+    /// The BAR of the MSI-X table.
+    pub(crate) fn msix_bar(&self) -> u8 {
+        match self.discovery {
+            Discovery::PortOffsets => 4,
+            Discovery::Vsec => 5,
+        }
+    }
+
+    /// What is at an offset of a BAR of ports.
+    pub(crate) fn port_place(&self, bar: u8, offset: u64) -> Option<PortPlace> {
+        let of = |offset: u64, step: u64| ((offset / step) as usize, offset % step);
+        let place = match (self.discovery, offset.checked_sub(AFU_BYTES)) {
+            (Discovery::PortOffsets, Some(afus)) => {
+                let (port, at) = of(afus, AFU_BYTES);
+                PortPlace::Accelerator(port, at)
+            }
+            (Discovery::PortOffsets, None) => {
+                let (port, at) = of(offset, PORT_STEP);
+                PortPlace::List(port, at)
+            }
+            (Discovery::Vsec, Some(at)) => PortPlace::Accelerator(usize::from(bar).checked_sub(1)?, at),
+            (Discovery::Vsec, None) => PortPlace::List(usize::from(bar).checked_sub(1)?, offset),
+        };
+        let (PortPlace::List(port, _) | PortPlace::Accelerator(port, _)) = place;
+        (port < self.ports.len()).then_some(place)
+    }
+
     /// What is at an offset of BAR 0.
     pub(crate) fn fme(&self, offset: u64) -> Place {
         place(&self.fme, offset)
@@ -182,24 +247,18 @@ fn place(list: &[Feature], offset: u64) -> Place {
     list.iter().rev().find(|feature| feature.at <= offset).map_or(Place::Nothing, |found| found.place(offset))
 }
 
-/// Builds a list: its FIU first, then private features. `follows`: how far another list's start is from this one's.
-fn list(
-    headers: Headers,
-    fiu: u16,
-    follows: Option<u64>,
-    units: &[(Unit, u16, u8, Vectors)],
-) -> Vec<Feature> {
+/// Builds a list: its FIU first, then private features.
+fn list(headers: Headers, fiu: u16, units: &[(Unit, u16, u8, Vectors)]) -> Vec<Feature> {
     let last = units.len() - 1;
     let feature = |(number, &(unit, id, revision, vectors)): (usize, &(Unit, u16, u8, Vectors))| {
         let at = number as u64 * STEP;
         let is_fiu = number == 0;
-        // Of the last feature this is the size.
-        let next = if number == last { follows.map_or(STEP, |next| next - at) } else { STEP };
         let header = DFH::default()
             .with_id(if is_fiu { fiu } else { id }.into())
             .with_revision(revision.into())
-            .with_next(next)
-            .with_eol(number == last && follows.is_none())
+            // Of the last feature this is the size.
+            .with_next(STEP)
+            .with_eol(number == last)
             .with_version(u64::from(headers == Headers::V1 && !is_fiu))
             .with_kind(if is_fiu { ids::TYPE_FIU } else { ids::TYPE_PRIVATE }.into());
         Feature { unit, at, header, vectors }

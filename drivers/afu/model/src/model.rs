@@ -13,15 +13,14 @@ use vfio_user_kit::{
 
 use crate::config::{AfuKind, Config, Discovery, MAX_PORTS};
 use crate::control::{Control, Environment, ErrorRegister, Orders};
+use crate::fme::Fme;
 use crate::fme::perf::Traffic;
-use crate::fme::{Fme, PORT_BAR};
-use crate::list::{AFU_BYTES, FME_BYTES, Layout, PORT_STEP, Place};
+use crate::list::{FME_BYTES, Layout, Place, PortPlace};
 use crate::port::Port;
 use crate::vectors::Pending;
 use crate::words::{self, Words};
 
-/// The BAR of the MSI-X table, and its size.
-const MSIX_BAR: u8 = 4;
+/// The BAR of the MSI-X table holds nothing else.
 const MSIX_BYTES: u64 = 0x4000;
 /// PCI class: a processing accelerator.
 const CLASS: u32 = 0x12_0000;
@@ -31,7 +30,7 @@ pub struct AfuModel {
     config: Config,
     control: Control,
     layout: Layout,
-    port_bytes: u64,
+    port_bars: Vec<(u8, u64)>,
     environment: Environment,
     fme: Fme,
     ports: Vec<Port>,
@@ -48,7 +47,7 @@ impl AfuModel {
         let layout = Layout::new(&config);
         let environment = control.environment().0;
         AfuModel {
-            port_bytes: ((config.ports.len() as u64 + 1) * AFU_BYTES).next_power_of_two(),
+            port_bars: layout.port_bars(),
             fme: Fme::new(&config, &layout, &environment),
             ports: ports(&config, &layout),
             traffic: Default::default(),
@@ -151,12 +150,9 @@ impl AfuModel {
         }
     }
 
-    /// What is at an offset of BAR 2: a port's accelerator or its list, and the offset there.
-    fn port_place(&self, offset: u64) -> PortPlace {
-        if let Some(afus) = offset.checked_sub(AFU_BYTES) {
-            return PortPlace::Accelerator((afus / AFU_BYTES) as usize, afus % AFU_BYTES);
-        }
-        PortPlace::List((offset / PORT_STEP) as usize, offset % PORT_STEP)
+    /// The size of a BAR of ports.
+    fn port_bar(&self, bar: u8) -> Option<u64> {
+        self.port_bars.iter().find(|one| one.0 == bar).map(|one| one.1)
     }
 
     /// Whether the physical function may access a port's accelerator; if not, the FME says so.
@@ -167,11 +163,6 @@ impl AfuModel {
         }
         may
     }
-}
-
-enum PortPlace {
-    Accelerator(usize, u64),
-    List(usize, u64),
 }
 
 fn ports(config: &Config, layout: &Layout) -> Vec<Port> {
@@ -199,62 +190,66 @@ impl Words for FmeBar<'_> {
     }
 }
 
-/// BAR 2.
-struct PortsBar<'m>(&'m mut AfuModel);
+/// A BAR of ports.
+struct PortsBar<'m>(&'m mut AfuModel, u8);
 
 impl Words for PortsBar<'_> {
     fn read(&mut self, offset: u64) -> u64 {
         let model = &mut *self.0;
-        match model.port_place(offset) {
-            PortPlace::Accelerator(number, at) if number < model.ports.len() => {
+        match model.layout.port_place(self.1, offset) {
+            Some(PortPlace::Accelerator(number, at)) => {
                 if !model.may_access(number) {
                     return u64::MAX;
                 }
                 model.traffic[number].mmio_reads += 1;
                 model.ports[number].read_afu(at)
             }
-            PortPlace::List(number, at) if number < model.ports.len() => {
-                match model.layout.port(number, at) {
-                    Place::Header(word) => word,
-                    Place::Register(unit, at) => model.ports[number].read(unit, at, model.now),
-                    Place::Nothing => 0,
-                }
-            }
-            _ => 0,
+            Some(PortPlace::List(number, at)) => match model.layout.port(number, at) {
+                Place::Header(word) => word,
+                Place::Register(unit, at) => model.ports[number].read(unit, at, model.now),
+                Place::Nothing => 0,
+            },
+            None => 0,
         }
     }
 
     fn write(&mut self, offset: u64, value: u64, mask: u64) {
         let model = &mut *self.0;
-        match model.port_place(offset) {
-            PortPlace::Accelerator(number, at) if number < model.ports.len() => {
+        match model.layout.port_place(self.1, offset) {
+            Some(PortPlace::Accelerator(number, at)) => {
                 if model.may_access(number) {
                     model.traffic[number].mmio_writes += 1;
                     model.ports[number].write_afu(at, value, mask);
                 }
             }
-            PortPlace::List(number, at) if number < model.ports.len() => {
+            Some(PortPlace::List(number, at)) => {
                 if let Place::Register(unit, at) = model.layout.port(number, at) {
                     model.ports[number].write(unit, at, value, mask, model.now);
                 }
             }
-            _ => {}
+            None => {}
         }
     }
 }
 
 impl DeviceModel for AfuModel {
     fn spec(&self) -> Spec {
-        let memory = |index: u8, size: u64| BarSpec { index, size, kind: BarKind::Memory64 };
         let mut capabilities = Vec::new();
-        if self.config.discovery == Discovery::Vsec {
-            // How many lists, then BAR and offset of each.
-            let mut data = Vec::new();
-            for word in [2u32, 0, PORT_BAR.into()] {
-                data.extend(word.to_le_bytes());
+        let kind = match self.config.discovery {
+            Discovery::PortOffsets => BarKind::Memory64,
+            // All six places are taken.
+            Discovery::Vsec => {
+                // How many lists, then BAR and offset of each; all are at the start.
+                let lists = (0..=self.ports.len()).map(|list| list as u32);
+                let words = [self.ports.len() as u32 + 1].into_iter().chain(lists);
+                let data: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+                capabilities.push(CapabilitySpec::vsec(ids::VSEC_DFL, 0, &data).read_only());
+                BarKind::Memory32
             }
-            capabilities.push(CapabilitySpec::vsec(ids::VSEC_DFL, 0, &data).read_only());
-        }
+        };
+        let msix_bar = self.layout.msix_bar();
+        let bars = [(0, FME_BYTES)].into_iter().chain(self.port_bars.iter().copied());
+        let bars = bars.chain([(msix_bar, MSIX_BYTES)]);
         Spec {
             ids: Ids {
                 vendor: ids::VENDOR_INTEL,
@@ -264,9 +259,9 @@ impl DeviceModel for AfuModel {
                 class: CLASS,
                 revision: 1,
             },
-            bars: vec![memory(0, FME_BYTES), memory(PORT_BAR, self.port_bytes), memory(MSIX_BAR, MSIX_BYTES)],
+            bars: bars.map(|(index, size)| BarSpec { index, size, kind }).collect(),
             msix_vectors: self.layout.vectors(),
-            msix_bar: MSIX_BAR,
+            msix_bar,
             serial: self.config.serial,
             capabilities,
             ..Spec::default()
@@ -281,12 +276,9 @@ impl DeviceModel for AfuModel {
         data: &mut [u8],
     ) -> Result<(), AccessError> {
         self.tick(cx.now);
-        let result = match bar {
-            0 => words::read(&mut FmeBar(self), bar, FME_BYTES, offset, data),
-            PORT_BAR => {
-                let size = self.port_bytes;
-                words::read(&mut PortsBar(self), bar, size, offset, data)
-            }
+        let result = match (bar, self.port_bar(bar)) {
+            (0, _) => words::read(&mut FmeBar(self), bar, FME_BYTES, offset, data),
+            (_, Some(size)) => words::read(&mut PortsBar(self, bar), bar, size, offset, data),
             _ => Err(AccessError::OutOfRange { bar, offset }),
         };
         self.settle();
@@ -302,12 +294,9 @@ impl DeviceModel for AfuModel {
         data: &[u8],
     ) -> Result<(), AccessError> {
         self.tick(cx.now);
-        let result = match bar {
-            0 => words::write(&mut FmeBar(self), bar, FME_BYTES, offset, data),
-            PORT_BAR => {
-                let size = self.port_bytes;
-                words::write(&mut PortsBar(self), bar, size, offset, data)
-            }
+        let result = match (bar, self.port_bar(bar)) {
+            (0, _) => words::write(&mut FmeBar(self), bar, FME_BYTES, offset, data),
+            (_, Some(size)) => words::write(&mut PortsBar(self, bar), bar, size, offset, data),
             _ => Err(AccessError::OutOfRange { bar, offset }),
         };
         self.settle();

@@ -14,7 +14,7 @@ use vfio_hal::regs::Register;
 
 use crate::config::{Config, Counters, Discovery, MAX_PORTS};
 use crate::control::Environment;
-use crate::list::{self, Layout, Unit};
+use crate::list::{Layout, Unit};
 use crate::words::merge;
 
 use climate::Climate;
@@ -24,8 +24,6 @@ use pr::Reconfiguration;
 
 /// From PORT_OFST of a port that is not to be followed.
 const NO_BAR: u64 = 7;
-/// The BAR of the ports.
-pub(crate) const PORT_BAR: u8 = 2;
 /// A register that holds what is written (OFS: SCRATCHPAD0).
 const SCRATCHPAD: u64 = 0x28;
 
@@ -48,7 +46,8 @@ impl Fme {
             match config.discovery {
                 _ if port >= ports => offset,
                 Discovery::PortOffsets => {
-                    offset.with_bar(PORT_BAR.into()).with_offset(port as u64 * list::PORT_STEP)
+                    let (bar, list) = layout.list_of(port);
+                    offset.with_bar(bar.into()).with_offset(list)
                 }
                 Discovery::Vsec => offset.with_bar(NO_BAR),
             }

@@ -19,7 +19,7 @@ use crate::config::{AfuKind, Config};
 use crate::control::Faults;
 use crate::fme::climate::PowerState;
 use crate::fme::perf::Traffic;
-use crate::list::{AFU_BYTES, Layout, PORT_STEP, Unit, Vectors};
+use crate::list::{AFU_BYTES, Layout, Unit, Vectors};
 use crate::vectors::Pending;
 use crate::words::merge;
 
@@ -94,6 +94,8 @@ impl Clock {
 
 pub(crate) struct Port {
     number: usize,
+    /// From its list to its accelerator.
+    afu_offset: u64,
     reset: SoftReset,
     latency: bool,
     /// AP1 and AP2 happened.
@@ -119,6 +121,7 @@ impl Port {
         let mhz = config.clock_mhz.into();
         Port {
             number,
+            afu_offset: layout.afu_of(number),
             // Reset is what a port is in after power-on (Linux, `__afu_port_enable`).
             reset: SoftReset { requested: true, acknowledged: true, due: 0, delay },
             latency: false,
@@ -261,10 +264,7 @@ impl Port {
         match at {
             GUID_L::OFFSET => low,
             GUID_H::OFFSET => high,
-            NEXT_AFU::OFFSET => {
-                let number = self.number as u64;
-                NEXT_AFU::default().with_offset((number + 1) * AFU_BYTES - number * PORT_STEP).bits()
-            }
+            NEXT_AFU::OFFSET => NEXT_AFU::default().with_offset(self.afu_offset).bits(),
             CAP::OFFSET => CAP::default()
                 .with_number(self.number as u64)
                 .with_mmio_size(AFU_BYTES >> 10)

@@ -63,19 +63,30 @@ fn port_offsets_lead_to_a_list_for_each_port() {
 }
 
 #[test]
-fn a_vsec_leads_to_two_lists_and_ports_are_not_found_twice() {
-    let ports = [AfuKind::Nlb0, AfuKind::HeLpbk, AfuKind::Dummy];
-    let mut board = Board::new(Config { discovery: Discovery::Vsec, ..Config::with_ports(&ports) });
+fn a_vsec_names_a_list_a_bar_and_ports_are_not_found_twice() {
+    let kinds = [AfuKind::Nlb0, AfuKind::HeLpbk, AfuKind::Dummy, AfuKind::Stream];
+    let mut board = Board::new(Config { discovery: Discovery::Vsec, ..Config::with_ports(&kinds) });
     let spec = board.model.spec();
-    assert_eq!(spec.ids.device, 0xBCCE);
-    spec.check().unwrap();
-    assert_eq!(spec.capabilities.len(), 1);
+    assert_eq!((spec.ids.device, spec.msix_bar), (0xBCCE, 5));
+    let config = vfio_user_kit::Config::new(&spec).unwrap();
+    let at = config.extended_capability(0xB).expect("a vendor-specific capability");
+    let word = |offset: u16| {
+        let mut bytes = [0; 4];
+        config.read(at + offset, &mut bytes).unwrap();
+        u32::from_le_bytes(bytes)
+    };
+    assert_eq!(word(4) & 0xFFFF, 0x43);
+    assert_eq!((0..6).map(|n| word(8 + 4 * n)).collect::<Vec<_>>(), [5, 0, 1, 2, 3, 4]);
     assert_eq!(ids(&walk(&mut board, 0, 0)), FME_LIST);
-    let ports = walk(&mut board, 2, 0);
-    assert_eq!(ids(&ports), [PORT_LIST, PORT_LIST, PORT_LIST].concat());
-    for port in 0..3 {
-        let offset = board.r(0, 0x38 + 8 * port);
+    for (port, kind) in (0u8..).zip(kinds) {
+        assert_eq!(ids(&walk(&mut board, port + 1, 0)), PORT_LIST);
+        let offset = board.r(0, 0x38 + 8 * u64::from(port));
         assert_eq!((offset >> 60 & 1, offset >> 32 & 7), (1, 7), "BAR 7: do not follow");
+        board.w(port + 1, 0x38, 0);
+        board.wait_us(10);
+        let afu = board.r(port + 1, 0x18);
+        let (low, high) = guid::words(kind.guid());
+        assert_eq!((board.r(port + 1, afu + 8), board.r(port + 1, afu + 16)), (low, high));
     }
 }
 
