@@ -77,7 +77,8 @@ fn agree(ours: &Capabilities, reply: Message) -> Result<Agreed, ClientError> {
         pgsizes,
         twin_socket: theirs.twin_socket,
         write_multiple: theirs.write_multiple && ours.write_multiple,
-        migration_pgsize: theirs.migration_pgsize.filter(|_| ours.migration_pgsize.is_some()),
+        // In the first version it was another protocol.
+        migration_pgsize: theirs.migration_pgsize.filter(|_| ours.migration_pgsize.is_some() && minor > 0),
     };
     Ok(Agreed { minor, capabilities, twin })
 }
