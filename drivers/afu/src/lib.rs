@@ -3,10 +3,10 @@
 //! [`Card`] walks the lists of a device ([`dfl`]) and gives out what is on it: [`Fme`], the management engine with its
 //! errors, sensors, counters and partial reconfiguration; [`Port`], which resets an accelerator; and [`Afu`], an accelerator
 //! that is open, found by its GUID or other [properties](Filter). Drivers of accelerators, and the trait they have in
-//! common, are in `accel`; [`events`] are interrupts; [`gbs`] reads bitstream files.
+//! common, are in [`accel`]; [`events`] are interrupts; [`gbs`] reads bitstream files.
 //!
 //! [`regs`], [`guid`] and [`ids`] are the tables of the card, which the device model beside it is made with too. Read
-//! [`dfl`], `card`, `port`, `afu`, then one driver of an accelerator.
+//! [`dfl`], `card`, `port`, `afu`, then one driver: [`accel::nlb0`].
 //!
 //! The driver knows no backend: it gets an `Arc<dyn Device>` and a clock. Its calls may be used from several threads.
 #![no_std]
@@ -16,6 +16,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod accel;
 mod afu;
 mod card;
 pub mod dfl;

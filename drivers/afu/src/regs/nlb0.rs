@@ -59,7 +59,10 @@ vfio_hal::registers! {
     /// Requests on their way; 0 when all is drained.
     pub STATUS1 @ 0x168 RO<u64> { pending_reads: 31:0, pending_writes: 63:32 }
     /// Further status.
-    pub STATUS2 @ 0x170 RO<u64>;
+    pub STATUS2 @ 0x170 RO<u64> {
+        /// Clock of the accelerator; 0 where it is not told.
+        mhz: 47:32,
+    }
 }
 
 /// The status block, in memory.
