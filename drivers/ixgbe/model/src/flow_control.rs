@@ -80,6 +80,11 @@ impl FlowControl {
         now < self.paused_until
     }
 
+    /// When transmission goes on, or XOFF is to be repeated.
+    pub(crate) fn deadline(&self) -> Option<Nanos> {
+        self.refresh_at.into_iter().chain([self.paused_until]).min()
+    }
+
     /// The occupancy of packet buffer 0, in bytes, after it changed or time went by.
     pub(crate) fn occupancy(&mut self, core: &Core, bytes: usize) {
         let (high, low) = (core.regs.get::<FCRTH>(), core.regs.get::<FCRTL>());

@@ -15,6 +15,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use pmd_ixgbe::regs::{LINKS, QPRC, RDBA, RDH, RDLEN, TDBA, TDH, TDLEN};
 use vfio_hal::regs::{AccessKind, Register};
@@ -211,6 +212,10 @@ impl DeviceModel for Hostile {
         let mut lying =
             Context { dma: &bus, irq: cx.irq, doorbells: cx.doorbells, config: cx.config, now: cx.now };
         self.model.step(&mut lying)
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.model.next_deadline()
     }
 
     fn reset(&mut self, cx: &mut Context<'_>, kind: ResetKind) {

@@ -220,6 +220,24 @@ impl Interrupts {
         self.queues_new & self.queue_mask != 0 || self.other_new & self.other_mask != 0
     }
 
+    /// When the interval is over that holds an interrupt back; the first of several.
+    pub(crate) fn deadline(&self, regs: &RegisterFile) -> Option<Nanos> {
+        if !self.waiting() {
+            return None;
+        }
+        if !regs.get::<GPIE>().multiple_msix() {
+            return Some(self.quiet_until[0]);
+        }
+        let misc = regs.get::<IVAR_MISC>().bits().to_le_bytes();
+        let others = [(TCP_TIMER, misc[0]), (MISC, misc[1])].into_iter().filter(|(bits, route)| {
+            self.other_new & self.other_mask & bits != 0 && route & IVAR_VALID != 0
+        });
+        let others = others.map(|(_, route)| usize::from(route & 0x3F));
+        let due = self.queues_new & self.queue_mask;
+        let vectors = (0..64).filter(|vector| due >> vector & 1 == 1).chain(others);
+        vectors.map(|vector| self.quiet_until[vector]).min()
+    }
+
     /// Fires what is due and sets the pin.
     pub(crate) fn fire(&mut self, regs: &RegisterFile, irq: &dyn IrqBus, now: Nanos) {
         if regs.get::<GPIE>().multiple_msix() {

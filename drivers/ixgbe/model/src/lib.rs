@@ -16,6 +16,7 @@
 mod checksum;
 mod clock;
 mod config;
+mod deadline;
 mod dispatch;
 mod events;
 mod flow_control;

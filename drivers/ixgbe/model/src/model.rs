@@ -3,6 +3,8 @@
 //! Key types: [`Model82599`]. Neighbours: implements [`DeviceModel`] for the backends; `dispatch` gives registers
 //! meaning, `reset` puts everything back, `inspect` shows the inside.
 
+use core::time::Duration;
+
 use pmd_ixgbe::regs::{CTRL, EICR, ESDP, GPIE, HLREG0, MLFC, RDT, TDT};
 use pmd_links::{Link, LinkError, LinkStatus, Nanos, Sent};
 use vfio_hal::regs::{Register, RegisterInfo};
@@ -300,6 +302,10 @@ impl DeviceModel for Model82599 {
         }
         self.core.irq.fire(&self.core.regs, cx.irq, self.core.now);
         if moved { Work::Done } else { Work::Idle }
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.deadline().map(Duration::from_nanos)
     }
 
     fn reset(&mut self, cx: &mut Context<'_>, kind: ResetKind) {

@@ -36,7 +36,7 @@ pub(crate) struct Resetting {
     /// The reset bits of CTRL that were written.
     pub(crate) bits: CTRL,
     /// When the EEPROM is read, until it is.
-    ard_at: Option<Nanos>,
+    pub(crate) ard_at: Option<Nanos>,
     /// DMAIDONE.
     pub(crate) dma_ready_at: Nanos,
 }

@@ -29,6 +29,11 @@ impl TcpTimer {
         }
     }
 
+    /// When it runs out.
+    pub(crate) fn deadline(&self) -> Option<Nanos> {
+        self.due
+    }
+
     /// Whether it ran out since it was last asked.
     pub(crate) fn expired(&mut self, control: TCPTIMER, now: Nanos) -> bool {
         match self.due {

@@ -12,7 +12,8 @@ pub(crate) struct Wire {
     link: Box<dyn Link>,
     /// The failure after which the link is not used again; its carrier counts as lost.
     pub(crate) error: Option<LinkError>,
-    ask_at: Nanos,
+    /// When the status is to be asked again.
+    pub(crate) ask_at: Nanos,
     pub(crate) frame: Vec<u8>,
 }
 

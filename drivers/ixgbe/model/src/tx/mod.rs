@@ -101,6 +101,11 @@ impl Tx {
         value.with_enable(enabled).bits()
     }
 
+    /// When a queue goes on that its rate holds back, or reports what it held back.
+    pub(crate) fn deadline(&self) -> Option<Nanos> {
+        queues(self.enabled).filter_map(|queue| self.queues[queue].deadline()).min()
+    }
+
     /// Gives each enabled queue its turn. `send` gets frames that are ready for the wire.
     pub(crate) fn run(
         &mut self,

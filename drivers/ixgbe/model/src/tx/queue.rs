@@ -255,6 +255,13 @@ impl TxQueue {
         }
     }
 
+    /// When the queue goes on by itself.
+    pub(crate) fn deadline(&self) -> Option<Nanos> {
+        let flush = (!self.due.is_empty()).then_some(self.flush_at);
+        let paced = self.rate_divisor.map(|_| self.not_before);
+        (!self.halted).then_some([flush, paced]).into_iter().flatten().flatten().min()
+    }
+
     /// Handles up to `budget` packets.
     pub(crate) fn run(
         &mut self,

@@ -1,6 +1,9 @@
 //! What depends on time or asks for haste: the IEEE 1588 clock, the TCP timer, low-latency interrupts, module changes.
 
-use pmd_ixgbe_model::Module;
+use std::time::Duration;
+
+use pmd_ixgbe_model::{Config, Module};
+use vfio_user_kit::DeviceModel;
 
 use crate::board::{Board, MAC, frame};
 use crate::packets::Packet;
@@ -80,6 +83,60 @@ fn a_sent_packet_is_stamped_if_it_asks() {
     assert_eq!(board.r(0x8C00) & 1, 1);
     assert_eq!((board.r(0x8C04), board.r(0x8C08)), (128_000, 0));
     assert_eq!(board.r(0x8C00) & 1, 0);
+}
+
+/// Goes from deadline to deadline, for so long.
+fn jump(board: &mut Board, time: Duration) -> usize {
+    let end = board.now + time;
+    let mut jumps = 0;
+    while let Some(at) = board.model.next_deadline().filter(|at| *at <= end) {
+        assert!(at > board.now, "a deadline that has passed: {at:?} at {:?}", board.now);
+        board.now = at;
+        board.step();
+        jumps += 1;
+    }
+    board.now = end;
+    jumps
+}
+
+#[test]
+fn nothing_is_missed_by_sleeping_until_the_next_deadline() {
+    let mut board = Board::new(Config::new(MAC));
+    board.step();
+    let jumps = jump(&mut board, Duration::from_millis(20));
+    assert_eq!(board.r(0x42A4) >> 30 & 1, 1, "the link is up");
+    assert!(jumps <= 30, "{jumps} times awake in 20 ms");
+    board.r(EICR);
+
+    // The TCP timer and a moderated interrupt.
+    board.w(0x4C, 5 | 1 << 8 | 1 << 9);
+    jump(&mut board, Duration::from_millis(6));
+    assert_eq!(board.r(EICR) >> 30 & 1, 1);
+    board.w(0x898, 1 << 4 | 1 << 5);
+    board.w(0x810, 0xFFFF);
+    board.w(0x820, 100 << 3);
+    board.w(0x880, 1);
+    board.w(0x808, 1);
+    board.step();
+    board.w(0x808, 1);
+    board.step();
+    assert_eq!(board.irqs.msi.borrow().len(), 1, "the second waits for its interval");
+    let before = board.now;
+    jump(&mut board, Duration::from_micros(210));
+    assert_eq!(board.irqs.msi.borrow().len(), 2, "{:?}", board.now - before);
+
+    // A limited queue: 100 Mbit/s, so that 1,000 bytes take 82 us, after 100 us that it may be ahead.
+    board.w(0x4A80, 0x8100_0001);
+    let mut ring = board.tx_ring(0, 32);
+    board.w(0x4904, 0);
+    board.w(0x4984, 1 << 31 | 100 << 14);
+    (0..4).for_each(|_| {
+        ring.send(&mut board, &frame(MAC, 1_000), 0);
+    });
+    assert!(board.sent().len() < 4);
+    jump(&mut board, Duration::from_micros(400));
+    board.step();
+    assert_eq!(board.r(0x4080), 4, "all went out at their time");
 }
 
 #[test]
