@@ -190,6 +190,7 @@ impl Config {
         let mut parts: Vec<Part> = Vec::new();
         for at in range.clone() {
             let model = match self.layout.owners[at] {
+                _ if self.layout.always => true,
                 Owner::Nobody if write => return Err(WriteError::Unclaimed { offset: at as u16 }),
                 Owner::ReadOnly if write => return Err(WriteError::ReadOnly { offset: at as u16 }),
                 owner => owner == Owner::Model,

@@ -131,6 +131,8 @@ pub struct Spec {
     pub serial: Option<u64>,
     /// Capabilities beside those that the fields above call for.
     pub capabilities: Vec<CapabilitySpec>,
+    /// It never does DMA: the memory that a client maps is acknowledged and forgotten.
+    pub no_dma: bool,
     /// Which accesses to configuration space the model handles.
     pub config_callback: ConfigCallback,
 }

@@ -32,6 +32,8 @@ pub(super) struct Layout {
     /// Bits that a written 1 clears.
     pub(super) clear: Box<[u8]>,
     pub(super) owners: Box<[Owner]>,
+    /// The model is asked for every byte, whoever owns it.
+    pub(super) always: bool,
     pub(super) bars: [Option<BarKind>; 6],
     pub(super) pm: Option<usize>,
     pub(super) msi: Option<usize>,
@@ -55,6 +57,7 @@ impl Layout {
             writable: zero(),
             clear: zero(),
             owners: vec![rest; bytes].into_boxed_slice(),
+            always: spec.config_callback == ConfigCallback::Always,
             bars: [None; 6],
             pm: None,
             msi: None,
@@ -74,9 +77,6 @@ impl Layout {
                 CapabilityId::Standard(cap::PCIE) => layout.pcie(),
                 _ => layout.given(spec, &place),
             }
-        }
-        if spec.config_callback == ConfigCallback::Always {
-            layout.owners.fill(Owner::Model);
         }
         Ok(layout)
     }

@@ -62,9 +62,9 @@ impl Bells {
 
     /// The client is gone: what it may still have mapped is no longer looked at. Without memory for another shadow the next
     /// client writes by message.
-    pub(super) fn forget_client(&self) {
+    pub(super) fn forget_client(&self) -> Result<(), Errno> {
         let mut shadow = self.shadow.borrow_mut();
-        let Some(before) = shadow.take() else { return };
+        let Some(before) = shadow.take() else { return Ok(()) };
         let next = shadow_of(self.bells.len());
         for (index, bell) in self.bells.iter().enumerate() {
             let value = before.load32(STRIDE * index as u64).unwrap_or(0);
@@ -75,10 +75,8 @@ impl Bells {
                 next.store32(STRIDE * index as u64, value);
             }
         }
-        match next {
-            Ok(next) => *shadow = Some(next),
-            Err(errno) => log::warn!("no memory for mapped doorbells ({errno}): they are written by message"),
-        }
+        *shadow = Some(next?);
+        Ok(())
     }
 }
 

@@ -13,15 +13,15 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::Server;
 use super::info::Answer;
+use super::logger::say;
 use super::migration::Progress;
-use super::peer::Channel;
 use crate::model::{DeviceModel, IrqKind, ResetKind};
 use crate::proto::wire::{
     self, DEVICE_PCI, DEVICE_RESET, DMA_READ, DMA_WRITE, DeviceInfo, DmaMap, DmaUnmap, ERROR, IrqInfo,
     IrqSet, MultiWrite, NO_REPLY, PCI_IRQS, PCI_REGIONS, REGION_READ, REGION_WRITE, RegionAccess, RegionInfo,
     RegionIoFds, TYPE_COMMAND, TYPE_MASK, TYPE_REPLY, UNMAP_ALL,
 };
-use crate::proto::{Capabilities, Command, Header, Message, TwinSocket};
+use crate::proto::{Capabilities, Channel, Command, Header, Message, TwinSocket};
 
 /// The newest minor version that is spoken.
 const MINOR: u16 = 2;
@@ -59,7 +59,7 @@ impl<M: DeviceModel> Server<M> {
             Ok(_) => self.stats.commands += 1,
             Err(errno) => {
                 self.stats.errors += 1;
-                log::debug!("command {} is refused: {errno}", header.command);
+                say!(self.core.logger, Debug, "command {} is refused: {errno}", header.command);
             }
         }
         if header.flags & NO_REPLY == 0 {
@@ -171,7 +171,7 @@ impl<M: DeviceModel> Server<M> {
             return Err(Errno::NOTSUP);
         }
         let theirs = Capabilities::parse(json).map_err(|error| {
-            log::warn!("VERSION is refused: {error}");
+            say!(self.core.logger, Warning, "VERSION is refused: {error}");
             Errno::INVAL
         })?;
         let options = &self.options;
@@ -219,6 +219,9 @@ impl<M: DeviceModel> Server<M> {
         {
             return Err(Errno::INVAL);
         }
+        if self.core.spec.no_dma {
+            return Ok(Answer::empty());
+        }
         let rights = (map.flags & DMA_READ != 0, map.flags & DMA_WRITE != 0);
         let file = fds.pop().map(|fd| (fd, map.offset));
         let Server { model, core, .. } = self;
@@ -235,6 +238,7 @@ impl<M: DeviceModel> Server<M> {
         }
         let Server { model, core, .. } = self;
         match unmap.flags {
+            0 if core.spec.no_dma => {}
             0 => {
                 let range = core.table.exact(unmap.address, unmap.size).ok_or(Errno::NOENT)?;
                 model.dma_unmapped(&mut core.context(), range);

@@ -7,14 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-
-use super::ServerError;
 use super::bells::Bells;
 use super::bus::Recent;
 use super::dirty::Log;
 use super::dma::{Bounds, Table};
 use super::irq::Vectors;
+use super::logger::{Logger, say};
 use super::peer::Peer;
+use super::{ServerError, ServerOptions};
 use crate::config::{ConfigError, WriteError};
 use crate::function::{Function, Signal};
 use crate::model::{ConfigBus, Context, SharedArea};
@@ -35,6 +35,7 @@ pub(super) struct Core {
     pub(super) table: Table,
     pub(super) recent: RefCell<[Option<Recent>; 2]>,
     pub(super) log: Arc<Log>,
+    pub(super) logger: Logger,
     pub(super) peer: RefCell<Option<Peer>>,
     /// A write of the model's to its configuration space asked for a reset.
     pub(super) reset_due: Cell<bool>,
@@ -46,7 +47,7 @@ impl Core {
         spec: Spec,
         shared: &[SharedArea],
         bounds: Bounds,
-        mapped_doorbells: bool,
+        options: &ServerOptions,
     ) -> Result<Core, ServerError> {
         let core = Core {
             function: RefCell::new(Function::new(&spec)?),
@@ -54,9 +55,10 @@ impl Core {
             asserted: Cell::new(false),
             armed: Cell::new(false),
             master: Cell::new(false),
-            bells: Bells::new(&spec, shared, mapped_doorbells)
+            bells: Bells::new(&spec, shared, options.mapped_doorbells)
                 .map_err(|errno| ServerError::System { what: "map a page of shared registers", errno })?,
-            table: Table::new(bounds),
+            table: Table::new(bounds, options.logger.clone()),
+            logger: options.logger.clone(),
             recent: RefCell::default(),
             log: Arc::default(),
             peer: RefCell::default(),
@@ -106,7 +108,13 @@ impl Core {
     /// Lets go of everything that is the client's.
     pub(super) fn forget_client(&self) {
         self.table.clear();
-        self.bells.forget_client();
+        if let Err(errno) = self.bells.forget_client() {
+            say!(
+                self.logger,
+                Warning,
+                "no memory for mapped doorbells ({errno}): they are written by message"
+            );
+        }
         *self.recent.borrow_mut() = [None, None];
         self.vectors.borrow_mut().disarm_all();
         self.log.set(None);

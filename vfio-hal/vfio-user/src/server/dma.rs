@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use rustix::fs::{OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat, fstatfs};
 use rustix::io::Errno;
 
+use super::logger::{Logger, say};
 use crate::memory::View;
 use crate::model::DmaRange;
 
@@ -151,17 +152,19 @@ pub(super) struct Table {
     /// Entries that have a view, the oldest first.
     viewed: RefCell<VecDeque<Weak<Entry>>>,
     bounds: Bounds,
+    logger: Logger,
     /// Changes with every unmap, so that who remembers an entry can tell.
     generation: Cell<u64>,
 }
 
 impl Table {
-    pub(super) fn new(bounds: Bounds) -> Table {
+    pub(super) fn new(bounds: Bounds, logger: Logger) -> Table {
         Table {
             entries: RefCell::default(),
             files: RefCell::default(),
             viewed: RefCell::default(),
             bounds,
+            logger,
             generation: Cell::new(0),
         }
     }
@@ -322,7 +325,12 @@ impl Table {
                 Some(view)
             }
             Err(error) => {
-                log::debug!("client memory at {:#x} stays in its file: mmap: {error}", entry.first);
+                say!(
+                    self.logger,
+                    Debug,
+                    "client memory at {:#x} stays in its file: mmap: {error}",
+                    entry.first
+                );
                 None
             }
         }
@@ -352,7 +360,11 @@ impl Table {
         // Without seals there is no promise.
         let sealed = fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
         if !sealed {
-            log::info!("client memory comes in a file that may shrink: it is read and written, not mapped");
+            say!(
+                self.logger,
+                Info,
+                "client memory comes in a file that may shrink: it is read and written, not mapped"
+            );
         }
         let file = Arc::new(File { fd, size: stat.st_size as u64, page, sealed, writable });
         files.retain(|_, file| file.strong_count() > 0);

@@ -3,58 +3,22 @@
 //! A feature is read, set or asked for; what the server does not know goes to the model.
 
 use rustix::io::Errno;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::Server;
 use super::dirty::DirtyLog;
 use super::dma::PAGE;
 use super::info::Answer;
-use super::migration::State;
 use crate::model::{DeviceModel, FeatureError, FeatureRequest};
+use crate::proto::feature::{
+    DeviceState, FEATURE_DEVICE_STATE, FEATURE_LOGGING_REPORT, FEATURE_LOGGING_START, FEATURE_LOGGING_STOP,
+    FEATURE_MIGRATION, LoggingRange, LoggingReport, LoggingStart, MIGRATION_PRE_COPY, MIGRATION_STOP_COPY,
+    MigrationState as State,
+};
 use crate::proto::wire::{FEATURE_GET, FEATURE_PROBE, FEATURE_SET, Feature, MigrationData};
 
-const MIGRATION: u16 = 1;
-const DEVICE_STATE: u16 = 2;
-const LOGGING_START: u16 = 6;
-const LOGGING_STOP: u16 = 7;
-const LOGGING_REPORT: u16 = 8;
-
-/// VFIO_MIGRATION_STOP_COPY.
-const STOP_COPY: u64 = 1 << 0;
-/// VFIO_MIGRATION_PRE_COPY.
-const PRE_COPY: u64 = 1 << 2;
 /// Ranges in one request to log.
 const MAX_RANGES: u32 = 4096;
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct DeviceState {
-    state: u32,
-    data_fd: u32,
-}
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct LoggingStart {
-    page_size: u64,
-    ranges: u32,
-    reserved: u32,
-}
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct Range {
-    iova: u64,
-    len: u64,
-}
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct Report {
-    iova: u64,
-    len: u64,
-    page_size: u64,
-}
 
 impl<M: DeviceModel> Server<M> {
     pub(super) fn feature(&mut self, body: &[u8]) -> Result<Answer, Errno> {
@@ -75,24 +39,27 @@ impl<M: DeviceModel> Server<M> {
             return Ok(Answer { body: body.to_vec(), fds: Vec::new() });
         }
         let reply = match (wanted.index, wanted.get) {
-            (MIGRATION, true) => self.migration_flags()?.as_bytes().to_vec(),
-            (DEVICE_STATE, true) => {
+            (FEATURE_MIGRATION, true) => self.migration_flags()?.as_bytes().to_vec(),
+            (FEATURE_DEVICE_STATE, true) => {
                 self.migration_flags()?;
                 let state = self.migration.state() as u32;
                 DeviceState { state, data_fd: 0 }.as_bytes().to_vec()
             }
-            (DEVICE_STATE, false) => {
+            (FEATURE_DEVICE_STATE, false) => {
                 let wish = DeviceState::read_from_bytes(data).map_err(|_| Errno::INVAL)?;
-                self.change_state(State::try_from(wish.state).map_err(|()| Errno::INVAL)?)?;
+                self.change_state(State::try_from(wish.state).map_err(|_| Errno::INVAL)?)?;
                 data.to_vec()
             }
-            (LOGGING_START, false) => self.start_logging(data)?,
-            (LOGGING_STOP, false) => {
+            (FEATURE_LOGGING_START, false) => self.start_logging(data)?,
+            (FEATURE_LOGGING_STOP, false) => {
                 self.core.log.set(None).ok_or(Errno::INVAL)?;
                 data.to_vec()
             }
-            (LOGGING_REPORT, true) => self.report(data)?,
-            (MIGRATION | LOGGING_START | LOGGING_STOP | LOGGING_REPORT, _) => {
+            (FEATURE_LOGGING_REPORT, true) => self.report(data)?,
+            (
+                FEATURE_MIGRATION | FEATURE_LOGGING_START | FEATURE_LOGGING_STOP | FEATURE_LOGGING_REPORT,
+                _,
+            ) => {
                 return Err(Errno::INVAL);
             }
             _ => self.model_feature(wanted, data)?,
@@ -109,10 +76,10 @@ impl<M: DeviceModel> Server<M> {
 
     fn probe(&mut self, wanted: FeatureRequest) -> Result<(), Errno> {
         let possible = match wanted.index {
-            MIGRATION => !wanted.set && self.migration_flags().is_ok(),
-            DEVICE_STATE => self.migration_flags().is_ok(),
-            LOGGING_START | LOGGING_STOP => !wanted.get,
-            LOGGING_REPORT => !wanted.set,
+            FEATURE_MIGRATION => !wanted.set && self.migration_flags().is_ok(),
+            FEATURE_DEVICE_STATE => self.migration_flags().is_ok(),
+            FEATURE_LOGGING_START | FEATURE_LOGGING_STOP => !wanted.get,
+            FEATURE_LOGGING_REPORT => !wanted.set,
             _ => return self.model_feature(wanted, &[]).map(drop),
         };
         if possible { Ok(()) } else { Err(Errno::NOTTY) }
@@ -129,19 +96,19 @@ impl<M: DeviceModel> Server<M> {
 
     fn migration_flags(&mut self) -> Result<u64, Errno> {
         let migration = self.model.migration().ok_or(Errno::NOTTY)?;
-        Ok(if migration.pre_copy() { STOP_COPY | PRE_COPY } else { STOP_COPY })
+        Ok(if migration.pre_copy() { MIGRATION_STOP_COPY | MIGRATION_PRE_COPY } else { MIGRATION_STOP_COPY })
     }
 
     fn start_logging(&mut self, data: &[u8]) -> Result<Vec<u8>, Errno> {
         let (start, rest) = LoggingStart::read_from_prefix(data).map_err(|_| Errno::INVAL)?;
-        let (ranges, tail) = rest.as_chunks::<{ size_of::<Range>() }>();
+        let (ranges, tail) = rest.as_chunks::<{ size_of::<LoggingRange>() }>();
         let fits = start.ranges as usize == ranges.len() && tail.is_empty();
         if !fits || start.ranges > MAX_RANGES || self.core.log.is_on() {
             return Err(Errno::INVAL);
         }
         let mut logged = Vec::new();
         for bytes in ranges {
-            let range = Range::read_from_bytes(bytes).map_err(|_| Errno::INVAL)?;
+            let range = LoggingRange::read_from_bytes(bytes).map_err(|_| Errno::INVAL)?;
             let more = range.len.checked_sub(1).ok_or(Errno::INVAL)?;
             logged.push((range.iova, range.iova.checked_add(more).ok_or(Errno::INVAL)?));
         }
@@ -153,8 +120,8 @@ impl<M: DeviceModel> Server<M> {
     }
 
     fn report(&mut self, data: &[u8]) -> Result<Vec<u8>, Errno> {
-        let report = Report::read_from_bytes(data).map_err(|_| Errno::INVAL)?;
-        let Report { iova, len, page_size } = report;
+        let report = LoggingReport::read_from_bytes(data).map_err(|_| Errno::INVAL)?;
+        let LoggingReport { iova, len, page_size } = report;
         let whole =
             page_size.is_power_of_two() && page_size >= PAGE && len > 0 && iova.is_multiple_of(page_size);
         if !whole || iova.checked_add(len - 1).is_none() {

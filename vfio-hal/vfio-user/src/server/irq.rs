@@ -11,6 +11,7 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::core::Core;
+use super::logger::say;
 use crate::function::{Messages, Signal};
 use crate::model::{IrqBus, IrqKind};
 use crate::proto::wire::{
@@ -119,7 +120,7 @@ impl Core {
         match rustix::io::write(&*sink, &1u64.to_ne_bytes()) {
             // A full counter has a signal pending already.
             Ok(_) | Err(Errno::AGAIN) => {}
-            Err(error) => log::warn!("cannot signal {kind:?} vector {vector}: {error}"),
+            Err(error) => say!(self.logger, Warning, "cannot signal {kind:?} vector {vector}: {error}"),
         }
         true
     }

@@ -1,6 +1,6 @@
 //! Migration: the states of VFIO's protocol, and the stream in which a device travels.
 //!
-//! - [`State`] is where the device is; a wish for another one is carried out arc by arc.
+//! - A wish for another [state](State) is carried out arc by arc ([`next_state`]).
 //! - [`Progress`] is the stream under way. It consists of records, each with a kind and a length: the PCI function
 //!   and the doorbells, which the server keeps, and what the model saves of itself.
 
@@ -8,56 +8,22 @@ use rustix::io::Errno;
 
 use super::Server;
 use super::core::Core;
+use super::logger::{Logger, say};
 use crate::model::{DeviceModel, Doorbells, MigrationError};
+use crate::proto::feature::MigrationState as State;
 
-/// Where the device is. The numbers are VFIO's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum State {
-    /// It failed, and has to be reset.
-    Error = 0,
-    /// It stands still.
-    Stop = 1,
-    #[default]
-    Running = 2,
-    /// It stands still and is read out.
-    StopCopy = 3,
-    /// It stands still and takes a state in.
-    Resuming = 4,
-    /// It runs and is read out.
-    PreCopy = 6,
-}
-
-impl TryFrom<u32> for State {
-    type Error = ();
-
-    /// The peer-to-peer states 5 and 7 are not part of vfio-user.
-    fn try_from(number: u32) -> Result<State, ()> {
-        use State::{Error, PreCopy, Resuming, Running, Stop, StopCopy};
-        let all = [Error, Stop, Running, StopCopy, Resuming, PreCopy];
-        all.into_iter().find(|&state| state as u32 == number).ok_or(())
-    }
-}
-
-impl State {
-    /// Returns the next state on the way to `wish`: the shortest way, without a saving state inside.
-    fn next(self, wish: State) -> Option<State> {
-        use State::{Error, PreCopy, Resuming, Running, Stop, StopCopy};
-        match (self, wish) {
-            (Error, _) | (_, Error) => None,
-            (StopCopy, PreCopy) => None,
-            (Running, PreCopy) | (PreCopy, Running | StopCopy) => Some(wish),
-            (Stop, Running | StopCopy | Resuming) => Some(wish),
-            (Stop, PreCopy) => Some(Running),
-            (Running | StopCopy | Resuming, _) => Some(Stop),
-            (PreCopy, _) => Some(Running),
-            (Stop, Stop) => None,
-        }
-    }
-
-    /// Returns whether the device works.
-    pub(super) fn works(self) -> bool {
-        matches!(self, State::Running | State::PreCopy)
+/// Returns the next state on the way to `wish`: the shortest way, without a saving state inside.
+fn next_state(from: State, wish: State) -> Option<State> {
+    use State::{Error, PreCopy, Resuming, Running, Stop, StopCopy};
+    match (from, wish) {
+        (Error, _) | (_, Error) => None,
+        (StopCopy, PreCopy) => None,
+        (Running, PreCopy) | (PreCopy, Running | StopCopy) => Some(wish),
+        (Stop, Running | StopCopy | Resuming) => Some(wish),
+        (Stop, PreCopy) => Some(Running),
+        (Running | StopCopy | Resuming, _) => Some(Stop),
+        (PreCopy, _) => Some(Running),
+        (Stop, Stop) => None,
     }
 }
 
@@ -80,6 +46,8 @@ pub(super) struct Progress {
     function_due: bool,
     /// Received: the head of a record, or the server's own one, as far as it is there.
     received: Vec<u8>,
+    /// It was no stream of ours: nothing of it is kept any more.
+    broken: bool,
     /// Bytes of a record of the model that are still to come.
     model_left: usize,
     /// The server's own record came, and is taken over at the end.
@@ -89,6 +57,11 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn state(&self) -> State {
         self.state
+    }
+
+    /// Returns whether the device works.
+    pub(super) fn works(&self) -> bool {
+        matches!(self.state, State::Running | State::PreCopy)
     }
 }
 
@@ -100,7 +73,7 @@ impl<M: DeviceModel> Server<M> {
             return Err(Errno::INVAL);
         }
         while self.migration.state != wish {
-            let next = self.migration.state.next(wish).ok_or(Errno::INVAL)?;
+            let next = next_state(self.migration.state, wish).ok_or(Errno::INVAL)?;
             self.arc(next)?;
             self.migration.state = next;
         }
@@ -132,10 +105,10 @@ impl<M: DeviceModel> Server<M> {
                 migration.begin_restore();
             }
             (State::Resuming, State::Stop) => {
-                let whole = progress.received.is_empty() && progress.model_left == 0;
+                let whole = !progress.broken && progress.received.is_empty() && progress.model_left == 0;
                 let function = progress.function.take().filter(|_| whole);
                 let result = function.ok_or(Errno::INVAL).and_then(|function| {
-                    migration.end_restore().map_err(invalid)?;
+                    migration.end_restore().map_err(invalid(&core.logger))?;
                     core.restore_function(&function)
                 });
                 if let Err(error) = result {
@@ -164,7 +137,7 @@ impl<M: DeviceModel> Server<M> {
         let mut piece = vec![0; PIECE];
         while progress.saved.len() < size {
             // A model that claims more than there is room for gets no further than the room.
-            let count = migration.save(&mut piece).map_err(invalid)?.min(PIECE);
+            let count = migration.save(&mut piece).map_err(invalid(&core.logger))?.min(PIECE);
             if count > 0 {
                 progress.saved.extend_from_slice(&head(MODEL, count));
                 progress.saved.extend_from_slice(&piece[..count]);
@@ -179,15 +152,18 @@ impl<M: DeviceModel> Server<M> {
 
     /// Takes the next bytes of the stream.
     pub(super) fn restore(&mut self, mut data: &[u8]) -> Result<(), Errno> {
-        let Server { model, migration: progress, .. } = self;
-        if progress.state != State::Resuming {
+        let Server { model, core, migration: progress, .. } = self;
+        if progress.state != State::Resuming || progress.broken {
             return Err(Errno::INVAL);
         }
         let migration = model.migration().ok_or(Errno::NOTTY)?;
         while !data.is_empty() {
             if progress.model_left > 0 {
                 let (part, more) = data.split_at(progress.model_left.min(data.len()));
-                migration.restore(part).map_err(invalid)?;
+                if let Err(error) = migration.restore(part) {
+                    progress.broken = true;
+                    return Err(invalid(&core.logger)(error));
+                }
                 progress.model_left -= part.len();
                 data = more;
                 continue;
@@ -214,7 +190,11 @@ impl<M: DeviceModel> Server<M> {
                         progress.received.clear();
                     }
                 }
-                _ => return Err(Errno::INVAL),
+                _ => {
+                    progress.received = Vec::new();
+                    progress.broken = true;
+                    return Err(Errno::INVAL);
+                }
             }
         }
         Ok(())
@@ -254,7 +234,10 @@ fn parse(head: &[u8; HEAD]) -> (u32, usize) {
     (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize)
 }
 
-fn invalid(error: MigrationError) -> Errno {
-    log::warn!("{error}");
-    Errno::INVAL
+/// Returns what the client is told of a model's error, and logs the rest.
+fn invalid(logger: &Logger) -> impl Fn(MigrationError) -> Errno {
+    move |error| {
+        say!(logger, Warning, "{error}");
+        Errno::INVAL
+    }
 }

@@ -32,6 +32,7 @@ mod feature;
 mod info;
 mod irq;
 mod listen;
+mod logger;
 mod migration;
 mod peer;
 mod region;
@@ -50,6 +51,8 @@ use crate::model::{DeviceModel, IrqKind, ResetKind, Work};
 use crate::proto::{Limits, Message};
 use dma::Bounds;
 use listen::Listener;
+use logger::say;
+pub use logger::{Logger, Severity};
 use peer::Peer;
 
 /// Bytes of a message beside its data: header, and the largest structure in front of data.
@@ -94,6 +97,8 @@ pub struct ServerOptions {
     /// Let clients map the doorbells that the model's spec names: a write is a store without a message, of which the server
     /// learns when it looks. Clients that do not ask for it go on with messages.
     pub mapped_doorbells: bool,
+    /// Where the log goes.
+    pub logger: Logger,
 }
 
 impl Default for ServerOptions {
@@ -111,6 +116,7 @@ impl Default for ServerOptions {
             quiesce_limit: Duration::from_secs(5),
             lost_client: LostClient::Keep,
             mapped_doorbells: false,
+            logger: Logger::default(),
         }
     }
 }
@@ -264,7 +270,7 @@ impl<M: DeviceModel> Server<M> {
         };
         let spec = model.spec();
         let regions = info::Regions::new(&spec, &model)?;
-        let core = Core::new(spec, regions.shared(), bounds, options.mapped_doorbells)?;
+        let core = Core::new(spec, regions.shared(), bounds, &options)?;
         let stats = ServerStats::default();
         Ok(Server {
             model,
@@ -302,9 +308,9 @@ impl<M: DeviceModel> Server<M> {
     /// # Errors
     /// What the listening socket says.
     pub fn attach_wait(&mut self, limit: Duration) -> Result<bool, ServerError> {
-        let deadline = Instant::now() + limit;
+        let start = Instant::now();
         while !self.attach()? {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = limit.saturating_sub(start.elapsed());
             if left.is_zero() {
                 return Ok(false);
             }
@@ -322,7 +328,7 @@ impl<M: DeviceModel> Server<M> {
     /// client, the listening one. It changes with [`attach`](Self::attach) and with the loss of a client.
     pub fn with_poll_fd<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
         match &*self.core.peer.borrow() {
-            Some(peer) => Some(look(peer.main.socket.as_fd())),
+            Some(peer) => Some(look(peer.main.as_fd())),
             None => self.listener.socket().map(look),
         }
     }
@@ -348,7 +354,7 @@ impl<M: DeviceModel> Server<M> {
                 peer.flush();
                 if peer.gone {
                     Err(Errno::NOTCONN)
-                } else if peer.main.outbox.waiting() > MAX_WAITING {
+                } else if peer.main.waiting() > MAX_WAITING {
                     Ok(None)
                 } else {
                     peer.next()
@@ -365,7 +371,7 @@ impl<M: DeviceModel> Server<M> {
                 Ok(None) if self.is_gone() => self.farewell(),
                 Ok(None) => return Ok(handled),
                 Err(error) => {
-                    log::info!("the connection to the client is over: {error}");
+                    say!(self.core.logger, Info, "the connection to the client is over: {error}");
                     self.farewell();
                 }
             }
@@ -387,7 +393,7 @@ impl<M: DeviceModel> Server<M> {
 
     /// Returns whether the device works, and does not stand still for a client to come or to migrate it.
     fn works(&self) -> bool {
-        self.running && self.migration.state().works()
+        self.running && self.migration.works()
     }
 
     /// Serves one client after the other until `stop` is set: handles commands, lets the model work, and idles as
@@ -436,13 +442,14 @@ impl<M: DeviceModel> Server<M> {
 
     /// Waits until the client, or one that knocks, has something to say, but at most `limit`.
     pub fn wait(&self, limit: Duration) {
-        let Ok(limit) = Timespec::try_from(limit) else { return };
+        // A time that the system cannot express is long enough to be looked at again after.
+        let limit = Timespec::try_from(limit).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
         let peer = self.core.peer.borrow();
         let mut fds = Vec::new();
         match &*peer {
             // While a command waits for the model, the client is not listened to.
             Some(_) if self.held.is_some() => {}
-            Some(peer) => fds.push(PollFd::new(&peer.main.socket, peer.main.poll_flags())),
+            Some(peer) => fds.push(PollFd::new(&peer.main, peer.main.poll_flags())),
             None => {
                 if let Some(socket) = self.listener.socket() {
                     fds.push(PollFd::from_borrowed_fd(socket, PollFlags::IN));
@@ -464,6 +471,11 @@ impl<M: DeviceModel> Server<M> {
     /// Tells the client of an error that the device cannot recover from. Returns whether the client listens.
     pub fn report_error(&self) -> bool {
         self.core.fire(IrqKind::Error, 0)
+    }
+
+    /// Logs a message where the server's own go.
+    pub fn log(&self, severity: Severity, message: ::core::fmt::Arguments<'_>) {
+        self.core.logger.log(severity, message);
     }
 
     /// Returns how often what happened.
@@ -499,7 +511,7 @@ impl<M: DeviceModel> Server<M> {
     }
 
     fn welcome(&mut self, socket: OwnedFd) {
-        let peer = Peer::new(socket, self.limits(), self.options.patience);
+        let peer = Peer::new(socket, self.limits(), self.options.patience, self.core.logger.clone());
         *self.core.peer.borrow_mut() = Some(peer);
         self.stats.clients += 1;
         let Server { model, core, .. } = self;

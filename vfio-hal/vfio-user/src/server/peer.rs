@@ -6,46 +6,21 @@
 //!   socket if there is one, so that the two directions never wait for each other.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, poll};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::core::Core;
+use super::logger::{Logger, say};
 use crate::proto::wire::{DmaAccess, ERROR, TYPE_COMMAND};
-use crate::proto::{Capabilities, Command, Header, Limits, Message, Outbox, Outgoing, Received, Receiver};
+use crate::proto::{Capabilities, Channel, Command, Header, Limits, Message, Outgoing, Received};
 
 /// Commands that are kept while a reply is awaited.
 const MAX_PENDING: usize = 64;
-
-/// One socket.
-pub(super) struct Channel {
-    pub(super) socket: OwnedFd,
-    receiver: Receiver,
-    pub(super) outbox: Outbox,
-}
-
-impl Channel {
-    pub(super) fn new(socket: OwnedFd, limits: Limits) -> Channel {
-        Channel { socket, receiver: Receiver::new(limits), outbox: Outbox::default() }
-    }
-
-    fn receive(&mut self) -> Result<Received, Errno> {
-        self.receiver.receive(self.socket.as_fd())
-    }
-
-    pub(super) fn flush(&mut self) -> Result<bool, Errno> {
-        self.outbox.flush(self.socket.as_fd())
-    }
-
-    pub(super) fn poll_flags(&self) -> PollFlags {
-        let out = if self.outbox.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-        PollFlags::IN | out
-    }
-}
 
 /// The client.
 pub(super) struct Peer {
@@ -57,12 +32,13 @@ pub(super) struct Peer {
     next_id: u16,
     /// How long a reply may take.
     patience: Duration,
+    logger: Logger,
     /// The connection is over.
     pub(super) gone: bool,
 }
 
 impl Peer {
-    pub(super) fn new(socket: OwnedFd, limits: Limits, patience: Duration) -> Peer {
+    pub(super) fn new(socket: OwnedFd, limits: Limits, patience: Duration, logger: Logger) -> Peer {
         Peer {
             main: Channel::new(socket, limits),
             twin: None,
@@ -70,6 +46,7 @@ impl Peer {
             pending: VecDeque::new(),
             next_id: 0,
             patience,
+            logger,
             gone: false,
         }
     }
@@ -79,33 +56,40 @@ impl Peer {
         if let Some(message) = self.pending.pop_front() {
             return Ok(Some(message));
         }
-        loop {
+        for _ in 0..MAX_PENDING {
             match self.main.receive()? {
                 Received::Message(message) if message.header.is_reply() => {
-                    log::debug!("dropped a reply that nobody waits for, id {}", message.header.id);
+                    let id = message.header.id;
+                    say!(self.logger, Debug, "dropped a reply that nobody waits for, id {id}");
                 }
                 Received::Message(message) => return Ok(Some(message)),
                 Received::Pending => return Ok(None),
                 Received::Closed { in_message } => {
                     if in_message {
-                        log::warn!("the client closed the connection in the middle of a message");
+                        say!(
+                            self.logger,
+                            Warning,
+                            "the client closed the connection in the middle of a message"
+                        );
                     }
                     self.gone = true;
                     return Ok(None);
                 }
             }
         }
+        // A client that sends nothing but that does not keep the model from its turn.
+        Ok(None)
     }
 
     /// Sends a message on the main socket, now or when there is room.
     pub(super) fn send(&mut self, header: Header, body: &[u8], fds: Vec<Arc<OwnedFd>>) {
-        self.main.outbox.push(Outgoing::new(header, body, fds));
+        self.main.push(Outgoing::new(header, body, fds));
         self.flush();
     }
 
     pub(super) fn flush(&mut self) {
         if let Err(error) = self.main.flush() {
-            log::info!("cannot send to the client: {error}");
+            say!(self.logger, Info, "cannot send to the client: {error}");
             self.gone = true;
         }
     }
@@ -116,23 +100,29 @@ impl Peer {
         self.next_id = self.next_id.wrapping_add(1);
         let id = self.next_id;
         let header = Header { id, command: command as u16, flags: TYPE_COMMAND, ..Header::default() };
-        let Peer { main, twin, pending, gone, .. } = self;
+        let Peer { main, twin, pending, gone, logger, .. } = self;
         let twinned = twin.is_some();
         let channel = twin.as_mut().unwrap_or(main);
         if *gone {
             return Err(Errno::NOTCONN);
         }
-        channel.outbox.push(Outgoing::new(header, body, Vec::new()));
+        channel.push(Outgoing::new(header, body, Vec::new()));
+        let mut asked = 0;
         loop {
             channel.flush()?;
             // A client that sends ever more commands in front of its reply is not waited for.
             if pending.len() >= MAX_PENDING {
                 return Err(Errno::NOBUFS);
             }
+            // Nor is one that sends answers to other questions without an end.
+            if asked > MAX_PENDING && Instant::now() > deadline {
+                return Err(Errno::TIMEDOUT);
+            }
+            asked += 1;
             match channel.receive()? {
                 Received::Message(message) if message.header.is_reply() => {
                     if message.header.id != id {
-                        log::debug!("dropped a late reply, id {}", message.header.id);
+                        say!(logger, Debug, "dropped a late reply, id {}", message.header.id);
                         continue;
                     }
                     return answer(message);
@@ -142,7 +132,7 @@ impl Peer {
                     continue;
                 }
                 Received::Message(_) => {
-                    log::warn!("dropped a command that came on the socket for replies");
+                    say!(logger, Warning, "dropped a command that came on the socket for replies");
                     continue;
                 }
                 Received::Pending => {}
@@ -154,7 +144,7 @@ impl Peer {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = left.try_into().map_err(|_| Errno::INVAL)?;
             let flags = channel.poll_flags();
-            match poll(&mut [PollFd::new(&channel.socket, flags)], Some(&timeout)) {
+            match poll(&mut [PollFd::new(&*channel, flags)], Some(&timeout)) {
                 Ok(0) => return Err(Errno::TIMEDOUT),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
@@ -186,7 +176,11 @@ impl Core {
             let Some(reply) = self.ask(Command::DmaRead, request.as_bytes()) else { return false };
             let Ok((echo, got)) = DmaAccess::read_from_prefix(&reply) else { return false };
             if echo != request || got.len() != part.len() {
-                log::warn!("the client's answer to a read at {at:#x} is not what was asked for");
+                say!(
+                    self.logger,
+                    Warning,
+                    "the client's answer to a read at {at:#x} is not what was asked for"
+                );
                 return false;
             }
             part.copy_from_slice(got);
@@ -206,7 +200,11 @@ impl Core {
             // The document gives the reply a count of 4 bytes, libvfio-user's has 8.
             let low = reply.get(8..12).and_then(|bytes| u32::read_from_bytes(bytes).ok());
             if low != Some(part.len() as u32) {
-                log::warn!("the client's answer to a write at {at:#x} is not what was asked for");
+                say!(
+                    self.logger,
+                    Warning,
+                    "the client's answer to a write at {at:#x} is not what was asked for"
+                );
                 return false;
             }
             at += part.len() as u64;
@@ -227,7 +225,7 @@ impl Core {
         match peer.ask(command, body) {
             Ok(reply) => Some(reply),
             Err(error) => {
-                log::warn!("the client did not answer {command:?}: {error}");
+                say!(self.logger, Warning, "the client did not answer {command:?}: {error}");
                 None
             }
         }

@@ -6,6 +6,7 @@
 use rustix::io::Errno;
 
 use super::Server;
+use super::logger::say;
 use crate::config::{Part, WriteError};
 use crate::model::{AccessError, ConfigBus, DeviceModel, ResetKind};
 use crate::proto::wire::REGION_CONFIG;
@@ -175,7 +176,7 @@ impl<M: DeviceModel> Server<M> {
     /// What the model does not answer is an error of the access that asked for it.
     fn refused_access(&mut self, bar: u8, error: AccessError) -> Errno {
         self.stats.refused_accesses += 1;
-        log::debug!("region {bar}: {error}");
+        say!(self.core.logger, Debug, "region {bar}: {error}");
         Errno::INVAL
     }
 }

@@ -21,8 +21,9 @@ use rustix::net::{
 };
 use vfio_user_kit::server::{IdlePolicy, Server, ServerOptions, ServerStats};
 use vfio_user_kit::{
-    AccessError, BarKind, BarSpec, Context, DeviceModel, DmaFault, DmaRange, DmaRight, Ids, IrqKind,
-    Migration, MigrationError, NotifyArea, ResetKind, Segment, SegmentError, SharedArea, Spec, Work,
+    AccessError, BarKind, BarSpec, Context, DeviceModel, DmaFault, DmaRange, DmaRight, FeatureError,
+    FeatureRequest, Ids, IrqKind, Migration, MigrationError, NotifyArea, ResetKind, Segment, SegmentError,
+    SharedArea, Spec, Work,
 };
 
 pub const VERSION: u16 = 1;
@@ -73,6 +74,14 @@ pub mod reg {
     pub const NOTIFIED: u64 = 0x2c;
     /// The last vector that was masked (bit 0) or unmasked: its number << 8, its kind << 16.
     pub const MASKED: u64 = 0x30;
+    /// Clients that came, and that left.
+    pub const OPENED: u64 = 0x40;
+    pub const RELEASED: u64 = 0x44;
+    /// Reads and writes of configuration space that came to the model.
+    pub const CONFIG_READS: u64 = 0x48;
+    pub const CONFIG_WRITES: u64 = 0x4c;
+    /// Configuration space as the model reads it, at `ADDRESS`.
+    pub const CONFIG: u32 = 16;
     pub const SCRATCH: u64 = 0x800;
 
     pub const READ: u32 = 1;
@@ -112,6 +121,7 @@ pub struct Toy {
     /// Comes to rest after so many questions.
     pub unrest: u32,
     pub held: Vec<Segment>,
+    pub deadline: Option<Duration>,
     /// Lets go of what it holds after so many questions.
     pub stubborn: u32,
     pub saved: usize,
@@ -146,6 +156,7 @@ impl Default for Toy {
             shared: Vec::new(),
             unrest: 0,
             held: Vec::new(),
+            deadline: None,
             stubborn: 0,
             saved: 0,
             incoming: Vec::new(),
@@ -195,6 +206,12 @@ impl Toy {
             reg::STORE => {
                 let word = self.registers[scratch..scratch + 8].try_into().unwrap();
                 cx.dma.store(address, u64::from_le_bytes(word)).is_ok()
+            }
+            reg::CONFIG => {
+                let mut data = [0; 4];
+                let result = cx.config.read(address as u16, &mut data);
+                self.registers[scratch..scratch + 4].copy_from_slice(&data);
+                result.is_ok()
             }
             reg::RING => {
                 self.set(reg::SCRATCH, cx.doorbells.load(len));
@@ -317,6 +334,55 @@ impl DeviceModel for Toy {
 
     fn notified(&mut self, _: &mut Context<'_>, area: usize) {
         self.set(reg::NOTIFIED, area as u32 + 1);
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    fn opened(&mut self, _: &mut Context<'_>) {
+        self.set(reg::OPENED, self.u32(reg::OPENED) + 1);
+    }
+
+    fn released(&mut self, _: &mut Context<'_>) {
+        self.set(reg::RELEASED, self.u32(reg::RELEASED) + 1);
+    }
+
+    fn config_read(&mut self, cx: &mut Context<'_>, offset: u16, data: &mut [u8]) -> Result<(), AccessError> {
+        self.set(reg::CONFIG_READS, self.u32(reg::CONFIG_READS) + 1);
+        if offset == 0xe0 {
+            return Err(AccessError::OutOfRange { bar: Spec::CONFIG, offset: offset.into() });
+        }
+        cx.config.read(offset, data).unwrap();
+        Ok(())
+    }
+
+    fn config_write(&mut self, cx: &mut Context<'_>, offset: u16, data: &[u8]) -> Result<(), AccessError> {
+        self.set(reg::CONFIG_WRITES, self.u32(reg::CONFIG_WRITES) + 1);
+        if offset == 0xe0 {
+            return Err(AccessError::OutOfRange { bar: Spec::CONFIG, offset: offset.into() });
+        }
+        // As software does where that has consequences; otherwise the complement, to tell it from memory.
+        let complement: Vec<u8> = data.iter().map(|byte| !byte).collect();
+        if cx.config.set(offset, &complement).is_err() {
+            cx.config.write(offset, data).unwrap();
+        }
+        Ok(())
+    }
+
+    fn feature(
+        &mut self,
+        _: &mut Context<'_>,
+        request: FeatureRequest,
+        data: &[u8],
+    ) -> Result<Vec<u8>, FeatureError> {
+        match request.index {
+            100 if request.probe && request.set => Err(FeatureError::Unknown),
+            100 => Ok([data, b"!"].concat()),
+            101 => Err(FeatureError::Invalid),
+            102 => Ok(vec![0; (1 << 20) + 1]),
+            _ => Err(FeatureError::Unknown),
+        }
     }
 
     fn dma_wanted(&mut self, _: &mut Context<'_>, _: DmaRange) {
@@ -475,7 +541,11 @@ pub struct Client {
 impl Client {
     /// Connects without a word.
     pub fn connect(path: &Path) -> Client {
-        let socket = UnixStream::connect(path).unwrap();
+        Client::on(UnixStream::connect(path).unwrap())
+    }
+
+    /// Talks on a socket that is connected already.
+    pub fn on(socket: UnixStream) -> Client {
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Client { socket, next: 0 }
     }

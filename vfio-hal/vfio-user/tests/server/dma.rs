@@ -118,6 +118,34 @@ fn maps_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn a_mapping_has_a_limit_of_its_own() {
+    let served = Served::start();
+    let mut client = ready(&served);
+    assert_eq!(client.map(0, 8 << 40, 3, None), 0);
+    assert_eq!(client.map(16 << 40, (8 << 40) + 4096, 3, None), 28, "ENOSPC");
+    let served =
+        Served::with(Toy::default(), ServerOptions { max_dma_size: 4096, ..ServerOptions::default() });
+    let mut client = ready(&served);
+    assert_eq!(client.map(0, 8192, 3, None), 28);
+}
+
+#[test]
+fn a_function_without_dma_acknowledges_only() {
+    let spec = vfio_user_kit::Spec { no_dma: true, ..toy_spec() };
+    let served = Served::with(Toy { spec, ..Toy::default() }, ServerOptions::default());
+    let mut client = ready(&served);
+    let file = memory(0x1000, true);
+    for _ in 0..3 {
+        assert_eq!(client.map(AT, 0x1000, 3, Some((file.as_fd(), 0))), 0);
+    }
+    assert_eq!(client.map(AT, 0x1000, 8, None), EINVAL, "what is wrong stays wrong");
+    let reply = client.call(DMA_UNMAP, &dma_unmap(0, AT, 0x1000), &[]).ok();
+    assert_eq!(reply.body, dma_unmap(0, AT, 0x1000));
+    client.call(DMA_UNMAP, &dma_unmap(2, 0, 0), &[]).ok();
+    assert_eq!(client.act(reg::READ, AT, 8), reg::FAULT);
+}
+
+#[test]
 fn unmap_takes_exactly_one_or_all() {
     let served = Served::start();
     let mut client = ready(&served);

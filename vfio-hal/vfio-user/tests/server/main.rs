@@ -4,8 +4,10 @@
 mod common;
 
 mod commands;
+mod config;
 mod dma;
 mod doorbells;
+mod hooks;
 mod hostile;
 mod interrupts;
 mod life;

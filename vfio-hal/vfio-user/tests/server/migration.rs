@@ -59,7 +59,7 @@ fn states_follow_the_protocols_arcs() {
             assert_eq!(state(&mut client), if expected == 0 { to } else { from });
         }
     }
-    for bad in [0, 5, 7, 8, u32::MAX] {
+    for bad in [0, 8, u32::MAX] {
         assert_eq!(go(&mut client, bad), EINVAL);
     }
     assert_eq!(
@@ -69,6 +69,23 @@ fn states_follow_the_protocols_arcs() {
     );
     go(&mut client, RUNNING);
     assert_eq!(client.call(MIG_READ, &words(&[16, 8]), &[]).error(), EINVAL, "not saving");
+}
+
+#[test]
+fn peer_to_peer_states_are_refused() {
+    let served = Served::start();
+    let mut client = Client::open(&served.path);
+    let reply = client.call(FEATURE, &words(&[16, GET | 1]), &[]).ok();
+    assert_eq!(reply.body[8] & 0b10, 0, "not offered");
+    for from in [RUNNING, STOP, STOP_COPY, PRE_COPY, RESUMING] {
+        assert_eq!(go(&mut client, RUNNING), 0);
+        assert_eq!(go(&mut client, from), 0);
+        let now = state(&mut client);
+        for running_p2p in [5, 7] {
+            assert_eq!(go(&mut client, running_p2p), EINVAL);
+            assert_eq!(state(&mut client), now);
+        }
+    }
 }
 
 #[test]
@@ -131,6 +148,10 @@ fn a_stream_that_is_not_whole_is_refused_and_a_reset_helps() {
     let garbage = [words(&[16, 8]), vec![0xff; 8]].concat();
     assert_eq!(client.call(MIG_WRITE, &garbage, &[]).error(), EINVAL);
     assert_eq!(client.call(MIG_WRITE, &garbage, &[]).error(), EINVAL);
+    // Nothing that comes after it helps, or is kept.
+    let good = [words(&[8 + stream.len() as u32, stream.len() as u32]), stream].concat();
+    assert_eq!(client.call(MIG_WRITE, &good, &[]).error(), EINVAL);
+    assert_eq!(go(&mut client, STOP), EINVAL);
 }
 
 #[test]
@@ -149,7 +170,7 @@ fn probes_say_what_there_is() {
 }
 
 #[test]
-fn written_pages_are_logged_by_file_and_by_message() {
+fn written_pages_are_logged() {
     let served = Served::start();
     let mut client = Client::open(&served.path);
     client.bus_master();
@@ -176,4 +197,29 @@ fn written_pages_are_logged_by_file_and_by_message() {
     assert_ne!(client.call(FEATURE, &report(0, u64::MAX, 4096), &[]).error(), 0, "larger than a message");
     client.call(FEATURE, &words(&[8, SET | 7]), &[]).ok();
     assert_eq!(client.call(FEATURE, &words(&[8, SET | 7]), &[]).error(), EINVAL, "stopped already");
+}
+
+#[test]
+fn written_pages_are_logged_with_message_dma() {
+    let served = Served::start();
+    let mut client = Client::open(&served.path);
+    client.bus_master();
+    assert_eq!(client.map(0x10_0000, 0x8000, 3, None), 0);
+    let start = [words(&[40, SET | 6]), longs(&[4096]), words(&[1, 0]), longs(&[0x10_2000, 0x2000])].concat();
+    client.call(FEATURE, &start, &[]).ok();
+    for at in [0x10_1000u64, 0x10_2ffe] {
+        client.start(reg::WRITE, at, 4);
+        let question = client.receive();
+        assert_eq!((question.command, &question.body[..16]), (DMA_WRITE, &longs(&[at, 4])[..]));
+        client.raw(&message(question.id, DMA_WRITE, 1, &longs(&[at, 4])), &[]);
+        assert_eq!(client.finish(), reg::DONE);
+    }
+    // A write that the client refuses dirties nothing, and neither does one to nowhere.
+    client.start(reg::WRITE, 0x10_3800, 4);
+    let question = client.receive();
+    client.raw(&message(question.id, DMA_WRITE, 0x21, &[]), &[]);
+    assert_eq!(client.finish(), reg::FAULT);
+    let report = [words(&[4096, GET | 8]), longs(&[0x10_0000, 0x8000, 4096])].concat();
+    let reply = client.call(FEATURE, &report, &[]).ok();
+    assert_eq!(reply.body[32..], longs(&[0b1100]), "in the range that is logged");
 }
