@@ -131,9 +131,9 @@ pub(super) fn allowed<'k>(links: impl IntoIterator<Item = &'k Kind>, mapped_door
     let mut requests = vec![libc::FIONBIO];
     for link in links {
         match link {
-            // An interface's flags are asked over a datagram socket, by name.
+            // An interface tells its name, and its flags are asked over a datagram socket by that.
             Kind::Tap(_) => {
-                requests.push(libc::SIOCGIFFLAGS);
+                requests.extend([libc::SIOCGIFFLAGS, libc::TUNGETIFF]);
                 sockets(&mut calls, libc::AF_INET, libc::SOCK_DGRAM);
             }
             // The list of interfaces comes over a netlink socket, and a packet socket tells what it is bound to.
