@@ -5,6 +5,7 @@
 //! - [`RxRing`] and [`TxRing`] put packet buffers on such rings, [`InPlace`] lets one receive ring and several
 //!   transmit rings share descriptors and buffers. A driver says with a [`RxFormat`] and a [`TxFormat`] how its
 //!   descriptors look; loops, ownership and counters are here, once for all drivers.
+//! - [`WorkRing`] gives an accelerator work from such a ring, and takes its answers.
 //! - [`mpmc::Mpmc`], [`spsc::Producer`] and [`spsc::Consumer`] join threads.
 //!
 //! Buffers on a ring are remembered in a shadow array, so that nothing a device wrote is ever used as an index
@@ -17,6 +18,7 @@ pub mod mpmc;
 mod rx;
 pub mod spsc;
 mod tx;
+mod work;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +26,7 @@ pub use descriptors::{Descriptors, RingError, RingMemory, WriteBack};
 pub use inplace::{InPlace, InPlaceFormat, InPlaceStats, Output, Outputs};
 pub use rx::{RxError, RxFormat, RxRing, RxStats};
 pub use tx::{TxError, TxFormat, TxPlan, TxRing, TxStats};
+pub use work::{Completed, Work, WorkError, WorkFormat, WorkRing, WorkStats};
 
 /// Adds to a counter that only its owner writes: no locked instruction.
 #[inline]

@@ -7,3 +7,4 @@ mod faults;
 mod lists;
 mod loopback;
 mod reconfigure;
+mod stream;
