@@ -1,8 +1,7 @@
 //! An open device: its file, what it says of itself, access to its regions.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio as abi;
@@ -25,9 +24,17 @@ pub(super) struct Core {
     pub(super) info: DeviceInfo,
     pub(super) regions: Vec<RegionInfo>,
     pub(super) lost: Lost,
-    /// Mappings of registers that live.
-    windows: AtomicUsize,
+    power: Mutex<Power>,
     pub(super) membership: Arc<Membership>,
+}
+
+/// What must not be at the same time: an access to registers that sleep ends the process.
+#[derive(Default)]
+pub(super) struct Power {
+    /// Mappings of registers that live.
+    pub(super) windows: usize,
+    /// The device may sleep.
+    pub(super) low: bool,
 }
 
 impl Core {
@@ -46,7 +53,7 @@ impl Core {
             };
             regions.push(RegionInfo::parse(&region));
         }
-        Ok(Core { file, info, regions, lost: Lost::new(), windows: AtomicUsize::new(0), membership, name })
+        Ok(Core { file, info, regions, lost: Lost::new(), power: Mutex::default(), membership, name })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -108,7 +115,7 @@ impl Core {
         error
     }
 
-    /// Maps a part of a region.
+    /// Maps a part of a region; [`Errno::BUSY`] while the device may sleep.
     pub(super) fn map(
         self: &Arc<Self>,
         region: &RegionInfo,
@@ -118,14 +125,17 @@ impl Core {
         write: bool,
     ) -> Result<LiveWindow, Errno> {
         let at = place(region, offset, usize::try_from(len).map_err(|_| Errno::INVAL)?)?;
+        let mut power = self.power();
+        if power.low {
+            return Err(Errno::BUSY);
+        }
         let window = Window::new(self.fd(), at, len, read, write)?;
-        self.windows.fetch_add(1, Ordering::Relaxed);
+        power.windows += 1;
         Ok(LiveWindow { window, core: self.clone() })
     }
 
-    /// Returns how many mappings of registers live.
-    pub(super) fn windows(&self) -> usize {
-        self.windows.load(Ordering::Relaxed)
+    pub(super) fn power(&self) -> MutexGuard<'_, Power> {
+        self.power.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +153,7 @@ pub(super) struct LiveWindow {
 
 impl Drop for LiveWindow {
     fn drop(&mut self) {
-        self.core.windows.fetch_sub(1, Ordering::Relaxed);
+        self.core.power().windows -= 1;
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::VfioError;
 use super::info::{DeviceInfo, RegionInfo};
 use super::iommu::{Iommu, Limits, Mapper};
 use super::irqs::Interrupts;
-use super::{Api, Options, open};
+use super::{Api, Options, open, sys};
 use crate::bar::{Bar, Width};
 use crate::device::{Device, DeviceError, Lost};
 use crate::dma::Dma;
@@ -22,6 +22,9 @@ pub struct VfioDevice {
     mapper: Mapper,
     core: Arc<Core>,
 }
+
+const NO_DETACH: DeviceError =
+    DeviceError::Unsupported { what: "way out of its address space: only iommufd detaches single devices" };
 
 /// Where the command register is in configuration space.
 const COMMAND: u64 = 0x04;
@@ -143,11 +146,32 @@ impl VfioDevice {
         self.irqs.unmask_by(eventfd)
     }
 
+    /// Takes the device out of its address space: every DMA of it faults from now on. What is mapped stays mapped for the
+    /// other devices there. For an iommufd only; a group shares its fate in a container.
+    pub fn detach_from_iommu(&self) -> Result<(), DeviceError> {
+        self.core.lost.check()?;
+        self.iommu().ioas().ok_or(NO_DETACH)?;
+        sys::detach(self.core.fd())
+            .map_err(|error| self.core.error("detach the device from the IOMMU", error))
+    }
+
+    /// Puts the device back into its address space.
+    pub fn attach_to_iommu(&self) -> Result<(), DeviceError> {
+        self.core.lost.check()?;
+        let ioas = self.iommu().ioas().ok_or(NO_DETACH)?;
+        sys::attach(self.core.fd(), ioas)
+            .map_err(|error| self.core.error("attach the device to the IOMMU", error))
+    }
+
     /// Returns the files that a program must keep open across `exec`: the device, its group and container, or the
     /// iommufd.
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
         let group = self.core.membership.group_file();
         [Some(self.core.fd()), group].into_iter().flatten().chain(self.iommu().fds()).collect()
+    }
+
+    pub(super) fn interrupts(&self) -> &Interrupts {
+        &self.irqs
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {

@@ -309,6 +309,9 @@ impl VfioError {
 pub(super) fn device_error(what: &'static str, error: Errno) -> DeviceError {
     match error {
         Errno::NODEV => DeviceError::Lost,
+        Errno::BUSY if what.starts_with("map ") => {
+            DeviceError::Unsupported { what: "mapped registers while it may sleep: leave low power first" }
+        }
         error => DeviceError::System { what, errno: error.raw_os_error() },
     }
 }

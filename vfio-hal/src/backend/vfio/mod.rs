@@ -35,22 +35,30 @@ mod chain;
 mod core;
 mod device;
 mod error;
+mod events;
+mod feature;
 mod info;
 mod iommu;
 mod irqs;
+mod migration;
 mod open;
 mod pagemap;
 mod reset;
 mod sys;
 mod sysfs;
 mod token;
+mod window;
 
 pub use device::VfioDevice;
 pub use error::{Label, Members, VfioError};
+pub use events::{DeviceEvent, DeviceEvents};
+pub use feature::Feature;
 pub use info::{Atomics, DeviceInfo, DeviceKind, RegionInfo, UnknownCapability};
 pub use iommu::{Iommu, Limits};
+pub use migration::MigrationStream;
 pub use reset::{Dependent, Owner};
 pub use token::{Token, TokenError};
+pub use window::{MappedWindow, Protection};
 
 /// An interface of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -56,9 +56,16 @@ pub(super) struct Opened {
 pub(super) fn open(address: &str, options: &Options) -> Result<Opened, VfioError> {
     let root = Root::new();
     let node = root.find(address)?;
-    node.check_driver()?;
     let device = Label::new(&node.name);
-    let group = node.group.ok_or(VfioError::NoIommu { device })?;
+    let group = match node.group {
+        // vfio-pci does not even bind a device that is in no group.
+        None if options.api != Api::NoIommu => return Err(VfioError::NoIommu { device }),
+        None if !root.no_iommu_mode() => return Err(VfioError::NoIommuModeOff),
+        group => {
+            node.check_driver()?;
+            group.ok_or(VfioError::NoIommu { device })?
+        }
+    };
     let wants = match (options.api, &options.iommu) {
         (Api::Auto, Some(iommu)) => iommu.api(),
         (wants, _) => wants,

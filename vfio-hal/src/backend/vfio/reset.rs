@@ -53,7 +53,11 @@ impl VfioDevice {
     /// Returns which devices a hot reset resets: all on the bus, this one among them.
     pub fn hot_reset_info(&self) -> Result<Vec<Dependent>, DeviceError> {
         self.core().lost.check()?;
-        let info = sys::hot_reset_info(self.core().fd()).map_err(|error| self.hot_error(error))?;
+        let info = sys::hot_reset_info(self.core().fd()).map_err(|error| match error {
+            // Not on a PCI bus at all.
+            Errno::NOTTY => NO_HOT_RESET,
+            error => self.hot_error(error),
+        })?;
         Ok(parse(info.bytes()))
     }
 
@@ -71,7 +75,7 @@ impl VfioDevice {
 
     fn hot_error(&self, error: Errno) -> DeviceError {
         match error {
-            Errno::NODEV | Errno::NOTTY => NO_HOT_RESET,
+            Errno::NODEV => NO_HOT_RESET,
             Errno::INVAL | Errno::PERM => DeviceError::Unsupported {
                 what: "hot reset for this process alone: devices on the same bus belong to others",
             },

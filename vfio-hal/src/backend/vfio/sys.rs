@@ -380,6 +380,25 @@ pub(super) fn report_logging(
     unsafe { feature_raw(device, flags, &data) }.map(drop)
 }
 
+/// Exports a part of a region as a dma-buf.
+pub(super) fn export_dma_buf(
+    device: BorrowedFd<'_>,
+    region: u32,
+    offset: u64,
+    length: u64,
+) -> Result<OwnedFd, Errno> {
+    let len = size_of::<abi::vfio_device_feature>() + size_of::<abi::vfio_device_feature_dma_buf>() + 16;
+    let flags = abi::VFIO_DEVICE_FEATURE_DMA_BUF | Operation::Get as u32;
+    let open_flags = (libc::O_RDWR | libc::O_CLOEXEC) as u32;
+    let mut buffer = Buffer::with(len, &[len as u32, flags, region, open_flags, 0, 1]);
+    buffer.put(24, &offset.to_ne_bytes());
+    buffer.put(32, &length.to_ne_bytes());
+    // SAFETY: the head, the feature's data and one range behind it, as long as the first word says.
+    let file = unsafe { call(device, DEVICE_FEATURE, buffer.as_mut_ptr()) }?;
+    // SAFETY: a new file that the kernel made for us and nobody else knows of.
+    Ok(unsafe { OwnedFd::from_raw_fd(file) })
+}
+
 /// Makes a file of the kind that a feature answered with.
 ///
 /// # Safety

@@ -72,8 +72,9 @@ impl Root {
 
     fn group(&self, device: &Path) -> Option<Group> {
         let number = link_name(&device.join("iommu_group"))?.parse().ok()?;
-        let name = fs::read_to_string(device.join("iommu_group/name")).unwrap_or_default();
-        Some(Group { number, no_iommu: name.trim() == "vfio-noiommu" })
+        // The group's own name is the same for mediated devices, which need no IOMMU.
+        let no_iommu = self.0.join(format!("sys/class/vfio/noiommu-{number}")).exists();
+        Some(Group { number, no_iommu })
     }
 
     /// Returns the PCI devices of a group that drivers hold which do not share it with user space.
@@ -244,10 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn a_group_without_an_iommu_is_known_by_its_name() {
+    fn a_group_without_an_iommu_is_known_by_its_file() {
         let fake = Fake::new("noiommu");
         fake.device("0000:00:05.0", Some("vfio-pci"), Some(0));
-        fs::write(fake.0.join("sys/kernel/iommu_groups/0/name"), "vfio-noiommu\n").unwrap();
+        assert!(!fake.root().find("00:05.0").unwrap().group.unwrap().no_iommu);
+        fs::create_dir_all(fake.0.join("sys/class/vfio/noiommu-0")).unwrap();
         let group = fake.root().find("00:05.0").unwrap().group.unwrap();
         assert!(group.no_iommu);
         assert_eq!(group.file(), "noiommu-0");
