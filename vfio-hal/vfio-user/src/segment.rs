@@ -88,6 +88,11 @@ impl Segment {
         self.len == 0
     }
 
+    /// Returns whether the memory is in reach of this process; otherwise each access is a message.
+    pub fn is_direct(&self) -> bool {
+        self.memory.read(0, &mut []).is_some()
+    }
+
     /// Copies memory from offset `at` on into `data`, directly where the memory is in reach, by message otherwise.
     ///
     /// # Errors

@@ -105,6 +105,8 @@ pub mod reg {
     pub const WRITE_HELD: u32 = 13;
     /// Marks all segments as written.
     pub const MARK_HELD: u32 = 14;
+    /// How many of the segments are in reach.
+    pub const IS_DIRECT: u32 = 17;
     /// What the bus tells of the mapping at `ADDRESS`: its start, length, page and rights, in the scratch area.
     pub const INFO: u32 = 15;
 
@@ -244,6 +246,11 @@ impl Toy {
                 let at = scratch + number * len;
                 segment.write(cx.dma, 0, &self.registers[at..at + len]).is_ok()
             }),
+            reg::IS_DIRECT => {
+                let direct = self.held.iter().filter(|segment| segment.is_direct()).count();
+                self.set(reg::SCRATCH, direct as u32);
+                true
+            }
             reg::MARK_HELD => {
                 self.held.iter().for_each(Segment::mark_dirty);
                 true

@@ -42,6 +42,9 @@ fn a_range_is_a_segment_for_each_mapping() {
         assert_eq!(peek(&file, 0x3ff8, 5), b"first");
         assert_eq!(peek(&file, 0x2000, 5), b"secnd");
         assert_eq!(peek(&file, 0x1000, 5), b"third");
+        assert_eq!(client.act(reg::IS_DIRECT, 0, 0), reg::DONE);
+        assert_eq!(client.read32(reg::SCRATCH), 3, "in reach, mapped or not");
+        client.write(0, reg::SCRATCH, b"first");
         poke(&file, 0x2000, b"again");
         assert_eq!(client.act(reg::READ_HELD, 0, 5), reg::DONE);
         assert_eq!(client.read(0, reg::SCRATCH, 15), b"firstagainthird");
@@ -129,6 +132,8 @@ fn memory_without_a_file_is_held_and_reached_by_message() {
     let (_served, mut client) = ready(Toy { stubborn: 3, ..Toy::default() }, ServerOptions::default());
     assert_eq!(client.map(AT, 0x1000, 3, None), 0);
     assert_eq!(hold(&mut client, reg::HOLD, AT + 16, 8), 1);
+    assert_eq!(client.act(reg::IS_DIRECT, 0, 0), reg::DONE);
+    assert_eq!(client.read32(reg::SCRATCH), 0);
     client.start(reg::READ_HELD, 0, 8);
     let question = client.receive();
     assert_eq!((question.command, question.body), (DMA_READ, longs(&[AT + 16, 8])));
