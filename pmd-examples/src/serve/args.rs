@@ -49,6 +49,9 @@ pub(crate) struct ServeArgs {
     /// How clients ring doorbells: a message each, or a store to memory that they may map
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub(crate) doorbells: Doorbells,
+    /// What becomes of frames for which the device has no room: lost as on a wire, or left on a link that can wait
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub(crate) overrun: Overrun,
     /// What happens to the device when its client is lost
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub(crate) lost_client: Lost,
@@ -130,6 +133,16 @@ pub(crate) enum Doorbells {
     Trapped,
     /// By stores, for clients that know how; others send messages.
     Mapped,
+}
+
+/// What becomes of frames for which there is no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Overrun {
+    /// They are lost, and counted.
+    #[default]
+    Drop,
+    /// They stay on the link.
+    Wait,
 }
 
 /// What a lost client does to its device.

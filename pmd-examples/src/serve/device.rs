@@ -11,7 +11,7 @@ use vfio_hal::pmd::MacAddr;
 use vfio_hal::regs::Decoder;
 use vfio_user_kit::{DeviceModel, Migration};
 
-use super::args::{Device, Interrupts, ModuleName, PartName, ServeArgs};
+use super::args::{Device, Interrupts, ModuleName, Overrun, PartName, ServeArgs};
 use crate::fault::Fault;
 
 /// A model that can be served.
@@ -154,5 +154,9 @@ fn config(args: &ServeArgs, number: usize, mac: MacAddr) -> Config {
         Some(Interrupts::Msi) => Signals::Msi,
         Some(Interrupts::Intx) => Signals::IntX,
     };
-    Config { part, module, signals, ..Config::new(mac.0) }
+    let overrun = match args.overrun {
+        Overrun::Drop => pmd_ixgbe_model::Overrun::Drop,
+        Overrun::Wait => pmd_ixgbe_model::Overrun::Wait,
+    };
+    Config { part, module, signals, overrun, ..Config::new(mac.0) }
 }

@@ -175,3 +175,153 @@ fn icmpecho_survives_every_truncation_of_a_request() {
     assert_eq!(number(&report, "/total/rx_packets"), frames.len() as u64);
     assert!(files.out().len() >= 3);
 }
+
+/// Reads a whole packet back, with all checksums computed anew by another crate.
+fn well_formed(frame: &[u8]) -> PacketHeaders<'_> {
+    let headers = PacketHeaders::from_ethernet_slice(frame).unwrap();
+    let payload = headers.payload.slice();
+    match (&headers.net, &headers.transport) {
+        (Some(etherparse::NetHeaders::Ipv4(ip, _)), transport) => {
+            assert_eq!(ip.header_checksum, ip.calc_header_checksum(), "{frame:x?}");
+            match transport {
+                Some(TransportHeader::Udp(udp)) if udp.checksum != 0 => {
+                    assert_eq!(udp.checksum, udp.calc_checksum_ipv4(ip, payload).unwrap(), "{frame:x?}");
+                }
+                Some(TransportHeader::Tcp(tcp)) => {
+                    assert_eq!(tcp.checksum, tcp.calc_checksum_ipv4(ip, payload).unwrap(), "{frame:x?}");
+                }
+                _ => {}
+            }
+        }
+        (Some(etherparse::NetHeaders::Ipv6(ip, _)), Some(TransportHeader::Tcp(tcp))) => {
+            assert_eq!(tcp.checksum, tcp.calc_checksum_ipv6(ip, payload).unwrap(), "{frame:x?}");
+        }
+        (Some(etherparse::NetHeaders::Ipv6(ip, _)), Some(TransportHeader::Udp(udp))) => {
+            assert_eq!(udp.checksum, udp.calc_checksum_ipv6(ip, payload).unwrap(), "{frame:x?}");
+        }
+        _ => {}
+    }
+    headers
+}
+
+/// UDP and TCP over IPv4 and IPv6, of odd and even lengths, with and without a VLAN tag.
+fn transports() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for payload in [26, 27, 300, 1201] {
+        for v6 in [false, true] {
+            for tcp in [false, true] {
+                let ethernet = PacketBuilder::ethernet2(PEER, OTHER);
+                let ip = match v6 {
+                    false => ethernet.ipv4([10, 0, 0, 1], [10, 9, 8, 7], 64),
+                    true => ethernet.ipv6([0xfd; 16], [0x20; 16], 64),
+                };
+                let data: Vec<u8> = (0..payload).map(|byte| byte as u8).collect();
+                let mut frame = Vec::new();
+                match tcp {
+                    false => ip.udp(1234, 80).write(&mut frame, &data).unwrap(),
+                    true => ip.tcp(1234, 80, 77, 4000).write(&mut frame, &data).unwrap(),
+                }
+                frames.push(frame);
+            }
+        }
+    }
+    let tagged = tagged(&frames[0], 7);
+    frames.push(tagged);
+    frames
+}
+
+#[test]
+fn five_tuples_are_swapped_and_checksums_still_right() {
+    let mut frames = transports();
+    frames.push(arp(1, [[0xff; 6], PEER], (PEER, [10, 0, 0, 1]), ([0; 6], [10, 0, 0, 2])));
+    let files = Files::new(&frames);
+    let report = forward(&format!("{} --forward-mode 5tswap", files.one_port()));
+    assert_eq!(report["mode"], "5tswap");
+    let out = files.out();
+    assert_eq!(out.len(), frames.len());
+    for (before, after) in frames.iter().zip(&out) {
+        assert_eq!((&after[..6], &after[6..12]), (&before[6..12], &before[..6]));
+        let (was, is) = (well_formed(before), well_formed(after));
+        let ports = |headers: &PacketHeaders<'_>| match &headers.transport {
+            Some(TransportHeader::Udp(udp)) => Some((udp.source_port, udp.destination_port)),
+            Some(TransportHeader::Tcp(tcp)) => Some((tcp.source_port, tcp.destination_port)),
+            _ => None,
+        };
+        assert_eq!(ports(&is), ports(&was).map(|(source, destination)| (destination, source)));
+        match (was.net, is.net) {
+            (Some(etherparse::NetHeaders::Ipv4(was, _)), Some(etherparse::NetHeaders::Ipv4(is, _))) => {
+                assert_eq!((is.source, is.destination), (was.destination, was.source));
+            }
+            (Some(etherparse::NetHeaders::Ipv6(was, _)), Some(etherparse::NetHeaders::Ipv6(is, _))) => {
+                assert_eq!((is.source, is.destination), (was.destination, was.source));
+            }
+            _ => assert_eq!(after[12..], before[12..]),
+        }
+    }
+}
+
+#[test]
+fn checksums_are_made_by_the_lcore_or_by_the_nic() {
+    let right = transports();
+    // Spoiled: the IPv4 header's sum, and that of layer 4.
+    let mut wrong = right.clone();
+    for frame in &mut wrong {
+        let tag = if frame[12..14] == [0x81, 0] { 4 } else { 0 };
+        let (v6, l4) = if frame[12 + tag] == 0x86 { (true, 54) } else { (false, 34) };
+        let tcp = frame[14 + tag + if v6 { 6 } else { 9 }] == 6;
+        if !v6 {
+            frame[24 + tag] ^= 0xff;
+        }
+        frame[l4 + tag + if tcp { 16 } else { 6 }] ^= 0x5a;
+    }
+    // A datagram without a checksum stays one (RFC 768).
+    let mut without = right[0].clone();
+    without[40..42].fill(0);
+    wrong.push(without.clone());
+    for args in ["", "--csum sw", "--csum hw", "--mbuf-size 1024", "--mbuf-size 1024 --csum hw"] {
+        let files = Files::new(&wrong);
+        let report = forward(&format!("{} --forward-mode csum {args}", files.one_port()));
+        let out = files.out();
+        assert_eq!(out.len(), wrong.len(), "{args}");
+        for (frame, right) in out.iter().zip(right.iter().chain([&without])) {
+            well_formed(frame);
+            assert_eq!(frame[12..], right[12..], "{args}");
+            assert_eq!(frame[..12], with_addresses(right, [2, 0, 0, 0, 0, 0], PORT0)[..12]);
+        }
+        // The NIC said so, too: of the frames over IPv4, which it looks at first.
+        let bad = number(&report, "/total/rx_bad_ip_csum") + number(&report, "/total/rx_bad_l4_csum");
+        assert!(bad >= right.len() as u64, "{report:#}");
+    }
+}
+
+#[test]
+fn flowgen_sends_as_many_flows_as_asked_for() {
+    let files = Files::new(&many(50));
+    let args = "--forward-mode flowgen --flowgen-flows 5 --flowgen-clones 3 --txpkts 100 --duration 100ms";
+    let report = forward(&format!("{} {args}", files.one_port()));
+    assert_eq!(number(&report, "/total/rx_packets"), number(&report, "/total/mode_dropped"));
+    let out = files.out();
+    assert!(out.len() > 100, "{}", out.len());
+    for (number, frame) in out.iter().enumerate() {
+        assert_eq!(frame.len(), 100);
+        well_formed(frame);
+        assert_eq!(frame[30..34], [198, 19, 0, (number / 3 % 5) as u8], "{number}");
+    }
+}
+
+#[test]
+fn noisy_holds_packets_back_and_loses_none() {
+    let frames = many(700);
+    for args in [
+        "",
+        "--noisy-lkup-memory 1 --noisy-lkup-num-reads 3 --noisy-lkup-num-writes 2 --noisy-lkup-num-reads-writes 1",
+        "--noisy-tx-sw-buffer-size 1",
+        "--noisy-tx-sw-buffer-size 100 --noisy-tx-sw-buffer-flushtime 20",
+        "--noisy-tx-sw-buffer-size 5000 --noisy-tx-sw-buffer-flushtime 100000",
+    ] {
+        let files = Files::new(&frames);
+        let report = forward(&format!("{} --forward-mode noisy {args}", files.one_port()));
+        assert_eq!(number(&report, "/total/mode_dropped"), 0, "{args}");
+        assert_eq!(files.out(), frames, "{args}");
+    }
+}

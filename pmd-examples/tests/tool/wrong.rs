@@ -16,7 +16,11 @@ fn wrong_words() {
     refused(
         2,
         "fwd --forward-mode x",
-        &["'x'", "io, mac, macswap, rxonly, txonly, icmpecho", "pmd fwd --help"],
+        &[
+            "'x'",
+            "io, mac, macswap, flowgen, rxonly, txonly, csum, icmpecho, 5tswap, noisy",
+            "pmd fwd --help",
+        ],
     );
     refused(2, "fwd --models x", &["inline, threads"]);
     refused(2, "fwd --idle x", &["spin, pause, yield, interrupt"]);
@@ -29,7 +33,11 @@ fn wrong_words() {
 
 #[test]
 fn wrong_devices() {
-    refused(2, "fwd --vdev net_foo0", &["net_foo0", "net_ixgbeN, net_tapN, net_pcapN, net_af_packetN"]);
+    refused(
+        2,
+        "fwd --vdev net_foo0",
+        &["net_foo0", "net_ixgbeN, net_igbN, net_tapN, net_pcapN, net_af_packetN"],
+    );
     refused(2, "fwd --vdev =", &["net_ixgbe0,link=gen"]);
     refused(2, "fwd --vdev net_ixgbe0,link=foo", &["foo", "gen, sink, pcap, tap, iface, loop, pair"]);
     refused(2, "fwd --vdev net_ixgbe0,link=gen,foo=1", &["foo", "size", "rate"]);
@@ -96,6 +104,30 @@ fn wrong_cores() {
 fn combinations_that_cannot_be() {
     refused(2, "fwd --idle interrupt", &["--idle interrupt", "--models threads"]);
     refused(2, "fwd --idle interrupt --models threads --forward-mode txonly", &["txonly", "--idle yield"]);
+    refused(2, "fwd --idle interrupt --models threads --forward-mode flowgen", &["flowgen", "--idle yield"]);
+}
+
+#[test]
+fn devices_of_this_machine_that_cannot_be() {
+    refused(2, "fwd -a ffff:ff:1f.7", &["ffff:ff:1f.7", "pmd info"]);
+    refused(2, "fwd -a lo", &["lo"]);
+    refused(2, "fwd -a 01:00.0 -a 01:00.0", &["01:00.0", "twice"]);
+    refused(2, "fwd --vfio-api bogus", &["bogus", "auto, iommufd, type1 or noiommu"]);
+    refused(2, "fwd --vfio-vf-token 123", &["--vfio-vf-token"]);
+    refused(2, "fwd --iova-mode pa", &["--vfio-api noiommu"]);
+    refused(2, "fwd --iova-mode va --vfio-api noiommu", &["IOMMU"]);
+}
+
+#[test]
+fn sockets_that_cannot_be() {
+    refused(1, "fwd --vdev net_ixgbe0,socket=/nonexistent/s", &["net_ixgbe0", "/nonexistent/s"]);
+    refused(2, "fwd --vdev net_ixgbe0,socket=", &["socket", "path"]);
+    refused(2, "fwd --vdev net_ixgbe0,socket=/s,link=gen", &["link"]);
+    refused(2, "fwd --vdev net_ixgbe0,socket=/s,mac=02:00:00:00:00:01", &["mac", "server"]);
+    refused(2, "fwd --vdev net_ixgbe0,doorbells=mapped", &["doorbells", "socket=PATH"]);
+    refused(2, "fwd --vdev net_ixgbe0,socket=/s,doorbells=loud", &["mapped or messages"]);
+    refused(2, "fwd --vdev net_ixgbe0,socket=/s,reconnect=soon", &["soon"]);
+    refused(2, "fwd --vdev net_igb0,link=gen", &["net_igb0", "-a BDF", "socket=PATH"]);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //!
 //! A queue with RSCCTL.rscen collects segments of one flow at a time. The collection ends, and the packet goes to
 //! memory, when the step ends (the card waits for the interrupt's time), a segment does not continue it, PSH is set, or
-//! it is as long as MAXDESC descriptors. Of the headers, the IP length, acknowledge number, window and time stamp are
-//! the last segment's; checksums stay those of the first.
+//! it is as long as MAXDESC descriptors. Of the headers, acknowledge number, window and time stamp are the last segment's, the
+//! IP length and with it the IP checksum are the whole packet's (stacks check that one themselves); the TCP checksum stays that
+//! of the first.
 //!
 //! Coalesced are IPv4 packets without options or fragmentation, with right checksums, ACK and at most PSH, no TCP option but
 //! the time stamp.
@@ -14,6 +15,7 @@ use pmd_ixgbe::desc::rx;
 use pmd_ixgbe::regs::{HLREG0, RFCTL, RSCCTL};
 
 use super::steer::Target;
+use crate::checksum::ones_sum;
 use crate::packet::{Ip, L4, Parsed};
 use crate::regs::RegisterFile;
 
@@ -141,7 +143,11 @@ impl Large {
         self.bytes.extend_from_slice(&packet[segment.payload_at..segment.end]);
         self.next_sequence = segment.sequence.wrapping_add((segment.end - segment.payload_at) as u32);
         let total = (self.bytes.len() - segment.l3_at) as u16;
-        self.bytes[segment.l3_at + 2..segment.l3_at + 4].copy_from_slice(&total.to_be_bytes());
+        let header = &mut self.bytes[segment.l3_at..segment.l3_at + 20];
+        header[2..4].copy_from_slice(&total.to_be_bytes());
+        header[10..12].fill(0);
+        let sum = !ones_sum(header, 0);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
         let l4 = segment.l4_at;
         // Acknowledge number, window, and the option: the newest.
         for range in [l4 + 8..l4 + 12, l4 + 14..l4 + 16, l4 + 20..segment.payload_at] {

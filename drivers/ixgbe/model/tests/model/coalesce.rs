@@ -3,7 +3,7 @@
 use pmd_links::Link;
 
 use crate::board::{Board, MAC, RxRing, frame};
-use crate::packets::Packet;
+use crate::packets::{Packet, sum};
 
 /// One queue with coalescing into up to 16 descriptors of 2 KB.
 fn board(options: u32) -> (Board, RxRing) {
@@ -70,6 +70,7 @@ fn segments_of_a_flow_become_one_packet() {
     let payload: Vec<u8> = (0..5u8).flat_map(|i| [i; 1000]).collect();
     assert_eq!(bytes[54..], payload);
     assert_eq!(u16::from_be_bytes([bytes[16], bytes[17]]), 40 + 5_000, "IP length");
+    assert_eq!(sum(&bytes[14..34], 0), 0xFFFF, "and the checksum goes with it");
     assert_eq!(board.r(0x1030), 5, "QPRC counts what was on the wire");
 }
 

@@ -1,4 +1,11 @@
-//! `pmd serve` from the command line, with a client that says what every client says first.
+//! `pmd serve` from the outside: its command line, its sandbox, clients that come, die and come back, and a device that moves
+//! from one process to another while a driver uses it.
+
+mod clients;
+mod migration;
+mod process;
+mod rig;
+mod sandbox;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
