@@ -9,7 +9,7 @@
 //! - `words`: accesses become reads and writes of 64-bit words. `list`: which feature is where.
 //! - `fme`: identity, climate, counters, errors, reconfiguration. `port`: reset, errors, interrupts, user clock.
 //! - `afu`: the accelerators, and their way to the host's memory.
-//! - [`Config`], [`Control`], [`bitstream`]: the outside of the model.
+//! - [`Config`], [`Control`], [`bitstream`]: the outside of the model. [`hostile`]: cards that lie.
 #![forbid(unsafe_code)]
 
 mod afu;
@@ -17,6 +17,7 @@ pub mod bitstream;
 mod config;
 mod control;
 mod fme;
+pub mod hostile;
 mod list;
 mod model;
 mod port;

@@ -217,10 +217,11 @@ impl Words for PortsBar<'_> {
         let model = &mut *self.0;
         match model.layout.port_place(self.1, offset) {
             Some(PortPlace::Accelerator(number, at)) => {
-                if model.may_access(number) {
-                    model.traffic[number].mmio_writes += 1;
-                    model.ports[number].write_afu(at, value, mask);
+                if !model.may_access(number) {
+                    return;
                 }
+                model.traffic[number].mmio_writes += 1;
+                model.ports[number].write_afu(at, value, mask);
             }
             Some(PortPlace::List(number, at)) => {
                 if let Place::Register(unit, at) = model.layout.port(number, at) {

@@ -172,10 +172,9 @@ impl Perf {
 fn values(traffic: &[Traffic; MAX_PORTS], of: impl Fn(&Traffic) -> Values) -> [Values; MAX_PORTS + 1] {
     let mut all = [[0; EVENTS]; MAX_PORTS + 1];
     for (port, traffic) in traffic.iter().enumerate() {
-        all[port + 1] = of(traffic);
-        for event in 0..EVENTS {
-            all[0][event] += all[port + 1][event];
-        }
+        let own = of(traffic);
+        all[port + 1] = own;
+        all[0].iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
     }
     all
 }
