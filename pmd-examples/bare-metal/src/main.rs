@@ -14,6 +14,7 @@ extern crate alloc;
 
 #[allow(unsafe_code)]
 mod boot;
+mod check;
 #[allow(unsafe_code)]
 mod machine;
 mod net;
@@ -55,6 +56,7 @@ fn start(command: &str) -> Result<(), PortError> {
     }
     match command.trim() {
         "ping" => ping::run(nics, &*clock),
-        _ => Err(PortError::Invalid { what: "the command line must be: ping" }),
+        "check" => check::run(nics, &clock),
+        _ => Err(PortError::Invalid { what: "the command line must be: ping, or check" }),
     }
 }
