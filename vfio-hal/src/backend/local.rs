@@ -208,7 +208,10 @@ impl<M: DeviceModel> Core<M> {
         }
         // A model that panicked is not looked at again.
         let result = catch_unwind(AssertUnwindSafe(|| self.call(&mut model, call)));
-        result.map_err(|_| DeviceError::Lost)
+        drop(model);
+        let result = result.map_err(|_| DeviceError::Lost)?;
+        self.follow_reset()?;
+        Ok(result)
     }
 
     fn step(&self) -> Work {
@@ -235,7 +238,9 @@ impl<M: DeviceModel> Core<M> {
 
     /// Resets the device if the model's own write to configuration space asked for it.
     fn follow_reset(&self) -> Result<(), DeviceError> {
-        if self.reset_due.swap(false, Ordering::Relaxed) { self.reset() } else { Ok(()) }
+        // The flag is set within calls of the model only, so a look is enough as a rule.
+        let due = self.reset_due.load(Ordering::Relaxed) && self.reset_due.swap(false, Ordering::Relaxed);
+        if due { self.reset() } else { Ok(()) }
     }
 
     /// Accesses configuration space piece by piece, each by who answers for it.
@@ -256,7 +261,7 @@ impl<M: DeviceModel> Core<M> {
         for Part { range, model } in parts {
             access(offset + range.start as u16, range, model)?;
         }
-        self.follow_reset()
+        Ok(())
     }
 
     fn is_broken(&self) -> bool {

@@ -4,5 +4,6 @@ mod dma;
 mod interrupts;
 mod life;
 mod model;
+mod own;
 mod registers;
 mod threads;
