@@ -5,6 +5,7 @@ if [ -e /guest/vfio-kit.sh ]; then . /guest/vfio-kit.sh; else . "$here/checks/vf
 
 machine() {
     vfio_machine
+    vfio_group
     iommu
 }
 

@@ -5,7 +5,7 @@ KIT=/guest/vfio-kit.sh
 
 # Builds the test program of vfio-hal/tests/vfio_guest, and adds the devices:
 #
-#   two edu on the root bus, two more behind a bridge to PCI, where they share an IOMMU group with a virtio NIC
+#   two edu on the root bus
 #   an 82576 behind a root port, so that it can be unplugged and its bus be reset
 vfio_machine() {
     local program
@@ -17,10 +17,6 @@ vfio_machine() {
     put "$here/checks/vfio/kit.sh" "$KIT"
     # The engine reaches all 64 bits, not just the 28 that it has by default.
     qemu -device edu,addr=4,dma_mask=0xffffffffffffffff -device edu,addr=5,dma_mask=0xffffffffffffffff
-    qemu -device pcie-pci-bridge,id=old,addr=8
-    qemu -device edu,bus=old,addr=1,dma_mask=0xffffffffffffffff
-    qemu -device edu,bus=old,addr=2,dma_mask=0xffffffffffffffff
-    qemu -device virtio-net-pci,bus=old,addr=3,netdev=n1 -netdev user,id=n1,restrict=on
     # Unplugged by its own means, not ACPI's; with a link that is up again at once after a reset
     qemu -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
     qemu -device pcie-root-port,id=above,chassis=1,addr=9,x-speed=2_5,x-width=1
@@ -32,14 +28,22 @@ vfio_machine() {
     guest_seconds 900
 }
 
+# Two more edu behind a bridge to PCI, where they share an IOMMU group with a virtio NIC.
+vfio_group() {
+    qemu -device pcie-pci-bridge,id=old,addr=8
+    qemu -device edu,bus=old,addr=1,dma_mask=0xffffffffffffffff
+    qemu -device edu,bus=old,addr=2,dma_mask=0xffffffffffffffff
+    qemu -device virtio-net-pci,bus=old,addr=3,netdev=n1 -netdev user,id=n1,restrict=on
+}
+
 # In the guest: names the devices, and binds them to vfio-pci.
 devices() {
     local edu device
     mapfile -t edu < <(pci_devices 1234:11e8)
-    export KIT_EDU=${edu[0]} KIT_EDU2=${edu[1]} KIT_EDU3=${edu[2]} KIT_EDU4=${edu[3]} KIT_IGB KIT_VIRTIO
+    export KIT_EDU=${edu[0]} KIT_EDU2=${edu[1]} KIT_EDU3=${edu[2]:-} KIT_EDU4=${edu[3]:-} KIT_IGB KIT_VIRTIO
     KIT_IGB=$(pci_devices 8086:10c9)
-    KIT_VIRTIO=$(pci_devices 1af4:)
-    for device in "${edu[@]}" "$KIT_IGB" "$KIT_VIRTIO"; do
+    KIT_VIRTIO=$(pci_devices 1af4::0200 || true)
+    for device in "${edu[@]}" "$KIT_IGB" $KIT_VIRTIO; do
         [ "$(pci_driver "$device")" = vfio-pci ] || bind_driver "$device" vfio-pci
     done
     [ "$(cat /proc/sys/vm/nr_hugepages)" -ge 32 ] || echo 32 >/proc/sys/vm/nr_hugepages

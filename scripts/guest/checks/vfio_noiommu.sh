@@ -2,7 +2,10 @@
 
 if [ -e /guest/vfio-kit.sh ]; then . /guest/vfio-kit.sh; else . "$here/checks/vfio/kit.sh"; fi
 
-machine() { vfio_machine; }
+machine() {
+    vfio_machine
+    vfio_group
+}
 
 # The mode taints the kernel, and binding says so, each time.
 no_iommu() {
