@@ -7,7 +7,8 @@
 
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat};
 use rustix::io::Errno;
@@ -15,6 +16,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use vfio_user_kit::client::{Area, ClientError, IoFds, Region, Shadow};
 use vfio_user_kit::proto::wire::{REGION_READ, REGION_WRITE};
 
+use super::memory::lock;
 use super::{Core, UserError};
 use crate::bar::{Bar, Trap, Width};
 use crate::device::DeviceError;
@@ -164,63 +166,114 @@ impl Source {
 
 /// Registers of the device that are memory in this process.
 pub(super) struct Mapping {
-    base: NonNull<u8>,
-    len: usize,
+    pages: Pages,
+    /// The file of the moment, and where in it the pages are.
+    file: Mutex<(Arc<OwnedFd>, u64)>,
     pub(super) region: u32,
     pub(super) what: What,
     parts: Vec<(u64, u64, u64)>,
 }
 
-// SAFETY: the mapping is owned, belongs to no thread, and is only accessed as registers are.
-unsafe impl Send for Mapping {}
-// SAFETY: as for Send.
-unsafe impl Sync for Mapping {}
-
-const RIGHTS: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
-
 impl Mapping {
     /// Maps a source, or tells why it cannot be.
     pub(super) fn new(source: &Source, trusted: bool) -> Result<Mapping, &'static str> {
         let len = mappable(source, trusted)?;
-        // SAFETY: the kernel chooses a free place, so nothing else is mapped over.
-        let base =
-            unsafe { mmap(std::ptr::null_mut(), len, RIGHTS, MapFlags::SHARED, &source.file, source.at) };
-        let base = base.map_err(|_| "the system refuses to map it")?;
-        let base = NonNull::new(base.cast::<u8>()).ok_or("it would be at address 0")?;
-        let (region, what, parts) = (source.region, source.what, source.parts.clone());
-        Ok(Mapping { base, len, region, what, parts })
+        let pages = Pages::map(&source.file, source.at, len)?;
+        let file = Mutex::new((source.file.clone(), source.at));
+        Ok(Mapping { pages, file, region: source.region, what: source.what, parts: source.parts.clone() })
     }
 
     /// Puts the same source of a new server in the place of this one. Pointers into it stay as they are.
+    ///
+    /// What was written to doorbells while no server looked is carried over, so that no queue waits for a ring that it
+    /// does not hear.
     pub(super) fn replace(&self, source: &Source, trusted: bool) -> Result<(), &'static str> {
         let len = mappable(source, trusted)?;
-        if len != self.len || source.parts != self.parts {
+        if len != self.pages.len || source.parts != self.parts {
             return Err("it has another shape");
         }
-        let flags = MapFlags::SHARED | MapFlags::FIXED;
-        // SAFETY: 1. the range is this mapping, so nothing of somebody else's is mapped over; 2. the kernel puts the
-        // new pages in place of the old ones at once, and whoever reads or writes meanwhile reaches the one or the
-        // other, as with a device that is exchanged; 3. no reference to it exists.
-        let base = unsafe { mmap(self.base.as_ptr().cast(), len, RIGHTS, flags, &source.file, source.at) };
-        base.map(drop).map_err(|_| "the system refuses to map it")
+        let mut file = lock(&self.file);
+        let before = Pages::map(&file.0, file.1, len)?;
+        let fresh = Pages::map(&source.file, source.at, len)?;
+        let bells: Vec<u64> = match self.what {
+            What::Shadow => self.parts.iter().map(|&(_, at, _)| at).collect(),
+            What::Area(_) => Vec::new(),
+        };
+        let kept: Vec<Option<u32>> =
+            bells.iter().map(|&at| Some(fresh.word(at)?.load(Ordering::Acquire))).collect();
+        self.pages.become_those_of(&source.file, source.at)?;
+        *file = (source.file.clone(), source.at);
+        // From here on writes go to the new server. Where none has come yet, the last one to the old one counts.
+        for (&at, kept) in bells.iter().zip(kept) {
+            if let (Some(old), Some(new), Some(kept)) = (before.word(at), fresh.word(at), kept) {
+                let last = old.load(Ordering::Acquire);
+                // A failed exchange is a write that came meanwhile.
+                let _ = new.compare_exchange(kept, last, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the parts of the BAR that are in here.
     fn windows(&self, region: &Region) -> impl Iterator<Item = Mapped> {
         let fits = |&&(offset, at, len): &&(u64, u64, u64)| {
-            let end = at.checked_add(len).is_some_and(|end| end <= self.len as u64);
+            let end = at.checked_add(len).is_some_and(|end| end <= self.pages.len as u64);
             (offset | at).is_multiple_of(8)
                 && end
                 && offset.checked_add(len).is_some_and(|end| end <= region.size)
         };
         self.parts.iter().filter(fits).map(|&(offset, at, len)| {
             // SAFETY: `at` is inside of the mapping's `len` bytes.
-            Mapped { offset, len, base: unsafe { self.base.add(at as usize) } }
+            Mapped { offset, len, base: unsafe { self.pages.base.add(at as usize) } }
         })
     }
 }
 
-impl Drop for Mapping {
+/// A shared, writable mapping of a part of a file.
+struct Pages {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping is owned, belongs to no thread, and is only accessed as registers are, or atomically.
+unsafe impl Send for Pages {}
+// SAFETY: as for Send.
+unsafe impl Sync for Pages {}
+
+const RIGHTS: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
+
+impl Pages {
+    fn map(file: &OwnedFd, at: u64, len: usize) -> Result<Pages, &'static str> {
+        // SAFETY: the kernel chooses a free place, so nothing else is mapped over.
+        let base = unsafe { mmap(std::ptr::null_mut(), len, RIGHTS, MapFlags::SHARED, file, at) };
+        let base = base.map_err(|_| "the system refuses to map it")?;
+        NonNull::new(base.cast::<u8>()).map(|base| Pages { base, len }).ok_or("it would be at address 0")
+    }
+
+    /// Puts pages of another file in the place of these.
+    fn become_those_of(&self, file: &OwnedFd, at: u64) -> Result<(), &'static str> {
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        // SAFETY: 1. the range is this mapping, so nothing of somebody else's is mapped over; 2. the kernel puts the
+        // new pages in place of the old ones at once, and whoever reads or writes meanwhile reaches the one or the
+        // other, as with a device that is exchanged; 3. no reference into it outlives a call: those of `word` are to
+        // pages of their own.
+        let base = unsafe { mmap(self.base.as_ptr().cast(), self.len, RIGHTS, flags, file, at) };
+        base.map(drop).map_err(|_| "the system refuses to map it")
+    }
+
+    /// Returns the aligned word at an offset in bytes.
+    fn word(&self, at: u64) -> Option<&AtomicU32> {
+        let at = usize::try_from(at).ok().filter(|at| at.is_multiple_of(4))?;
+        if at.checked_add(4)? > self.len {
+            return None;
+        }
+        // SAFETY: 1. inside of the mapping, which starts at a page, and aligned; 2. it lives as long as `self`; 3. the
+        // other process' accesses are none of Rust's, and here all of them are atomic or volatile.
+        Some(unsafe { self.base.add(at).cast::<AtomicU32>().as_ref() })
+    }
+}
+
+impl Drop for Pages {
     fn drop(&mut self) {
         // SAFETY: the mapping is owned, and the BAR that used it is gone. It cannot fail for a range that was mapped
         // as a whole.
