@@ -2,12 +2,15 @@
 //!
 //! - [`DeviceModel`] is what a device model implements. It is called by the in-process backend of `vfio-hal`
 //!   and by the vfio-user server alike.
-//! - [`Context`] is what a model is given with each call: DMA, interrupts, doorbells, the time.
-//! - [`Spec`] describes the PCI function: ids, BARs, interrupts, and which registers are doorbells.
+//! - [`Context`] is what a model is given with each call: DMA, interrupts, doorbells, its configuration space, the time.
+//! - [`Spec`] describes the PCI function: ids, BARs, ROM, interrupts, capabilities ([`CapabilitySpec`]), and which registers
+//!   are doorbells.
+//! - [`Segment`] is client memory that a model holds for longer than a call, [`SharedRegisters`] are registers that a client
+//!   maps.
 //! - [`Function`] emulates what every such function has: configuration space ([`Config`]) and the MSI-X table
 //!   ([`Msix`]). Whoever plays a device keeps one.
 //!
-//! - [`server`] serves a model on a socket, to QEMU or to any other vfio-user client.
+//! - [`server`] serves a model on a socket, to QEMU or to any other vfio-user client; [`client`] uses what any server has.
 //! - [`proto`] is the protocol itself: messages, framing, negotiation.
 //!
 //! The crate knows nothing of `vfio-hal` and of drivers.

@@ -117,6 +117,9 @@ impl Core {
     pub(super) fn fire(&self, kind: IrqKind, vector: u32) -> bool {
         let sink = self.vectors.borrow().sink(kind, vector);
         let Some(sink) = sink else { return false };
+        // The client shares the descriptor's flags and may have cleared what `eventfd` set: a full counter must not hold the
+        // server up.
+        let _ = fcntl_setfl(&*sink, OFlags::NONBLOCK);
         match rustix::io::write(&*sink, &1u64.to_ne_bytes()) {
             // A full counter has a signal pending already.
             Ok(_) | Err(Errno::AGAIN) => {}

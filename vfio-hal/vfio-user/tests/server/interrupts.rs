@@ -265,4 +265,8 @@ fn only_eventfds_are_taken() {
     arm(&mut client, MSIX, 0, std::slice::from_ref(&full));
     assert_eq!(client.act(reg::MSI, 0, 0), reg::DONE);
     client.check();
+    // Nor when the client takes the flag back that the server set: both have the same open file.
+    rustix::fs::fcntl_setfl(&full, rustix::fs::OFlags::empty()).unwrap();
+    assert_eq!(client.act(reg::MSI, 0, 0), reg::DONE);
+    served.check_alive();
 }
