@@ -9,7 +9,7 @@ use vfio_hal::dma::pool::Packet;
 
 use crate::cli::{Common, devices};
 use crate::fault::Fault;
-use crate::port::{self, Sources};
+use crate::port::{self, Holders, Sources};
 use crate::report::grouped;
 use crate::signal::Stop;
 use crate::single::{self, Queues, Work};
@@ -76,13 +76,13 @@ pub(crate) fn run(args: &DumpArgs) -> Result<(), Fault> {
     let core = single::core(&common.env)?;
     let stop = Stop::on_signal()?;
     let sources = Sources::read(&common.env, &port::default_vdevs()[..1])?;
-    let mut ports = port::open(&common.env, &common.ports, sources, 1, &stop)?;
+    let mut ports = port::open(&common.env, &common.ports, sources, Holders::lcores(1), &stop)?;
     let file = PcapSink::create(&args.write, CaptureFormat::default()).map_err(LinkError::from)?;
     let start = std::time::Instant::now();
     let mut dump = Dump { file, start, frame: Vec::new(), written: 0, limit: args.count };
     // What generates without end would fill the disk.
     let default = (args.count.is_none() && !common.env.names_ports()).then_some(Duration::from_secs(1));
-    let ended = single::run(core, &common.run, common.ports.burst, &mut ports, &mut dump, default, &stop);
+    let ended = single::run(core, common, &mut ports, &mut dump, default, &stop);
     let flushed = dump.file.flush().map_err(Fault::from);
     let result = ended.result.and(flushed).and(ports.stop());
     let written = dump.written;

@@ -8,7 +8,7 @@ use vfio_hal::dma::pool::Packet;
 
 use crate::cli::{Common, devices};
 use crate::fault::Fault;
-use crate::port::{self, Sources};
+use crate::port::{self, Holders, Sources};
 use crate::report::grouped;
 use crate::signal::Stop;
 use crate::single::{self, Queues, Work};
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), Fault> {
     let core = single::core(&common.env)?;
     let stop = Stop::on_signal()?;
     let sources = Sources::read(&common.env, &[DEFAULT_VDEV])?;
-    let mut ports = port::open(&common.env, &common.ports, sources, 1, &stop)?;
+    let mut ports = port::open(&common.env, &common.ports, sources, Holders::lcores(1), &stop)?;
     let mut work = Generate {
         generator,
         checker: Checker::new(),
@@ -133,7 +133,7 @@ pub(crate) fn run(args: &GenArgs) -> Result<(), Fault> {
         room: common.ports.mbuf_size as usize,
     };
     let default = (!finite).then_some(Duration::from_secs(5));
-    let ended = single::run(core, &common.run, common.ports.burst, &mut ports, &mut work, default, &stop);
+    let ended = single::run(core, common, &mut ports, &mut work, default, &stop);
     let result = ended.result.and(ports.stop());
     let Verdict { good, lost, reordered, duplicated, corrupt, foreign, .. } = work.checker.verdict();
     let Generate { sent, dropped, received, .. } = work;

@@ -6,7 +6,7 @@ use vfio_hal::pmd::PortInfo;
 
 use crate::cli::{EnvArgs, PortArgs, devices};
 use crate::fault::Fault;
-use crate::port::{self, Sources};
+use crate::port::{self, Holders, Sources};
 use crate::report::{Stats, xstats};
 use crate::signal::Stop;
 use crate::{out, output};
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<(), Fault> {
     }
     let stop = Stop::on_signal()?;
     let sources = Sources::read(&args.env, &[])?;
-    let mut ports = port::open(&args.env, &args.ports, sources, 1, &stop)?;
+    let mut ports = port::open(&args.env, &args.ports, sources, Holders::lcores(1), &stop)?;
     let mut infos = Vec::new();
     for (number, one) in ports.open.iter_mut().enumerate() {
         let PortInfo {

@@ -15,6 +15,7 @@ mod hugepages;
 mod info;
 mod lcore;
 mod memory;
+mod monitor;
 mod output;
 mod port;
 mod report;

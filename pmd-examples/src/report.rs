@@ -19,6 +19,10 @@ pub(crate) struct Forwarded {
     pub(crate) tx_dropped: u64,
     /// Packets that the mode dropped.
     pub(crate) mode_dropped: u64,
+    /// Received packets with a wrong IPv4 checksum, as the device says, in mode csum.
+    pub(crate) rx_bad_ip_csum: u64,
+    /// Received packets with a wrong TCP, UDP or SCTP checksum, in mode csum.
+    pub(crate) rx_bad_l4_csum: u64,
     /// Of the packets sent to the port, those that it still had when the run ended: its link is down or paused.
     pub(crate) tx_left: u64,
 }
@@ -29,6 +33,8 @@ impl std::ops::AddAssign for Forwarded {
         self.tx_packets += other.tx_packets;
         self.tx_dropped += other.tx_dropped;
         self.mode_dropped += other.mode_dropped;
+        self.rx_bad_ip_csum += other.rx_bad_ip_csum;
+        self.rx_bad_l4_csum += other.rx_bad_l4_csum;
         self.tx_left += other.tx_left;
     }
 }
@@ -178,9 +184,10 @@ impl RunReport {
     fn print_summary(&self) {
         let Forwarded { rx_packets, tx_packets, tx_dropped, mode_dropped, .. } = self.total;
         let per_second = (tx_packets.max(rx_packets) as f64 / self.seconds.max(1e-9)) as u64;
-        let (from, packets) = match self.mode.as_str() {
-            "txonly" => ("made", tx_packets + tx_dropped),
-            _ => ("received", rx_packets),
+        let (from, packets, mode_dropped) = match self.mode.as_str() {
+            // What flowgen receives has nothing to do with what it makes.
+            "txonly" | "flowgen" => ("made", tx_packets + tx_dropped, 0),
+            _ => ("received", rx_packets, mode_dropped),
         };
         out!(
             "\n  {} packets a second; {from} {} = sent {} + dropped {}{}",
@@ -208,6 +215,10 @@ impl PortReport {
         let Stats { rx_nombuf, ierrors, oerrors, .. } = self.stats;
         if rx_nombuf != 0 || ierrors != 0 || oerrors != 0 {
             out!("  RX-error: {ierrors:<14} RX-nombufs: {rx_nombuf:<12} TX-error: {oerrors}");
+        }
+        let Forwarded { rx_bad_ip_csum, rx_bad_l4_csum, .. } = self.forwarded;
+        if rx_bad_ip_csum + rx_bad_l4_csum != 0 {
+            out!("  Bad-ipcsum: {rx_bad_ip_csum:<14} Bad-l4csum: {rx_bad_l4_csum}");
         }
         if self.filtered != 0 {
             out!("  RX-filtered: {} for other stations", self.filtered);

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use vfio_hal::dma::pool::{Burst, Cache};
 use vfio_hal::pmd::{PortStats, RxQueue, TxQueue};
 
-use crate::cli::{EnvArgs, RunArgs};
+use crate::cli::{Common, EnvArgs};
 use crate::fault::Fault;
 use crate::lcore;
+use crate::monitor::Monitor;
 use crate::port::{Open, Ports};
 use crate::report::Rates;
 use crate::signal::Stop;
@@ -67,29 +68,29 @@ pub(crate) fn core(env: &EnvArgs) -> Result<usize, Fault> {
 /// Runs `work` on `core` until it is done, the time is over, or Ctrl-C; then until nothing is under way.
 pub(crate) fn run(
     core: usize,
-    run: &RunArgs,
-    burst: u16,
+    common: &Common,
     ports: &mut Ports,
     work: &mut dyn Work,
     default: Option<Duration>,
     stop: &Stop,
 ) -> Ended {
-    let limit = run.duration.map_or(default, |time| Some(time).filter(|time| !time.is_zero()));
+    let limit = common.run.duration.map_or(default, |time| Some(time).filter(|time| !time.is_zero()));
     ports.open_valves();
     let start = Instant::now();
-    let result = on_lcore(core, run, burst, ports, work, limit, stop);
+    let result = on_lcore(core, common, ports, work, limit, stop);
     Ended { elapsed: start.elapsed(), result }
 }
 
 fn on_lcore(
     core: usize,
-    run: &RunArgs,
-    burst: u16,
+    common: &Common,
     ports: &mut Ports,
     work: &mut dyn Work,
     limit: Option<Duration>,
     stop: &Stop,
 ) -> Result<(), Fault> {
+    let monitor = Monitor::start(&common.monitor)?;
+    let (run, burst) = (&common.run, common.ports.burst);
     let Ports { rx, tx, pool, steps, open, .. } = ports;
     let (rx, tx, pool, steps) = (&mut rx[..], &mut tx[..], &*pool, &steps[..]);
     let expects_back = work.expects_back();
@@ -130,6 +131,7 @@ fn on_lcore(
             || stop.is_set() || output::reader_left() || limit.is_some_and(|limit| start.elapsed() >= limit);
         while !worker.is_finished() && !over() && result.is_ok() {
             thread::sleep(TICK);
+            monitor.answer(open, pool);
             let over = shown.elapsed();
             if !run.stats_period.is_zero() && over >= run.stats_period {
                 shown = Instant::now();

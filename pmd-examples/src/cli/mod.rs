@@ -1,7 +1,7 @@
 //! The command line, with DPDK's and testpmd's names where a user's fingers know them.
 //!
-//! What several commands share is here: [`Common`] for those that move packets, of [`EnvArgs`], [`PortArgs`] and
-//! [`RunArgs`]. What one command has alone is in its module.
+//! What several commands share is here: [`Common`] for those that move packets, of [`EnvArgs`], [`PortArgs`],
+//! [`RunArgs`] and the options of telemetry. What one command has alone is in its module.
 
 mod env;
 pub(crate) mod parse;
@@ -57,6 +57,8 @@ pub(crate) struct Common {
     pub(crate) ports: PortArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) monitor: crate::monitor::MonitorArgs,
 }
 
 /// Leaves out a bare `--`, which DPDK's users put between EAL's options and the application's.

@@ -128,13 +128,14 @@ pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     !fold(sum(bytes))
 }
 
-fn sum(bytes: &[u8]) -> u32 {
+/// Returns the sum of `bytes` as words of the network's order, not folded.
+pub(crate) fn sum(bytes: &[u8]) -> u32 {
     let (words, rest) = bytes.as_chunks::<2>();
     let last = rest.first().map_or(0, |&byte| u32::from(byte) << 8);
     words.iter().map(|word| u32::from(u16::from_be_bytes(*word))).sum::<u32>() + last
 }
 
-fn fold(sum: u32) -> u16 {
+pub(crate) fn fold(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
 }

@@ -31,8 +31,8 @@ pub(crate) fn check(args: &FwdArgs, sources: &Sources) -> Result<(), Fault> {
         Idle::Interrupt if args.common.env.models == Models::Inline && sources.has_models() => refused(
             "sleeps, and models that work on the lcores would sleep too: add --models threads, or use --idle yield",
         ),
-        Idle::Interrupt if args.forward_mode == Mode::Txonly => {
-            refused("waits for packets, and mode txonly receives none: use --idle yield")
+        Idle::Interrupt if matches!(args.forward_mode, Mode::Txonly | Mode::Flowgen) => {
+            refused("waits for packets, and modes txonly and flowgen do not: use --idle yield")
         }
         _ => Ok(()),
     }

@@ -3,12 +3,16 @@
 //! [`run`] opens ports, gives each [lcore](worker) its [streams](stream), shows rates, and ends with every packet
 //! accounted for. What happens to a packet is a [mode](modes), what happens without one is a [policy](idle).
 
+mod csum;
+mod headers;
 mod icmpecho;
 mod idle;
 mod modes;
+mod noisy;
 mod options;
 mod settle;
 mod stream;
+mod swap;
 mod worker;
 
 use std::thread;
@@ -16,15 +20,18 @@ use std::time::{Duration, Instant};
 
 use crate::fault::Fault;
 use crate::lcore;
-use crate::port::{self, Open, Ports, Sources};
+use crate::monitor::Monitor;
+use crate::port::{self, Holders, Open, Ports, Sources};
 use crate::report::{Forwarded, LcoreReport, PortReport, Rates, RunReport, xstats};
 use crate::signal::Stop;
 use crate::{note, out, output};
+use clap::ValueEnum as _;
 
 pub(crate) use options::FwdArgs;
 
 use idle::Policy;
 use modes::Action;
+use noisy::Noisy;
 use options::Mode;
 use stream::Stream;
 use worker::Lcore;
@@ -41,15 +48,21 @@ pub(crate) fn run(args: &FwdArgs) -> Result<(), Fault> {
     let sources = Sources::read(&args.common.env, port::default_vdevs())?;
     check(args, &sources, cores.len())?;
     let stop = Stop::on_signal()?;
-    let mut ports = port::open(&args.common.env, &args.common.ports, sources, cores.len(), &stop)?;
+    let each_stream = match args.forward_mode {
+        Mode::Noisy => Noisy::holds(&args.noisy, args.common.ports.burst),
+        _ => 0,
+    };
+    let holders = Holders { lcores: cores.len(), each_stream };
+    let mut ports = port::open(&args.common.env, &args.common.ports, sources, holders, &stop)?;
     let action = Action::new(args, &ports);
+    let monitor = Monitor::start(&args.common.monitor)?;
     let mut lcores = distribute(&mut ports, &cores, args, &action)?;
     lcores.iter().for_each(|lcore| note!("{lcore}"));
     if action.receives() {
         ports.open_valves();
     }
     let started = Instant::now();
-    let ended = forward(args, &mut ports, &mut lcores, &stop);
+    let ended = forward(args, &mut ports, &mut lcores, &monitor, &stop);
     let elapsed = started.elapsed();
     let mut forwarded = vec![Forwarded::default(); ports.open.len()];
     let lcore_reports = lcores.iter().map(Lcore::report).collect();
@@ -102,6 +115,11 @@ fn check(args: &FwdArgs, sources: &Sources, lcores: usize) -> Result<(), Fault> 
     idle::check(args, sources)
 }
 
+/// Returns whether a mode makes the packets that it sends.
+fn makes(mode: Mode) -> bool {
+    matches!(mode, Mode::Txonly | Mode::Flowgen)
+}
+
 /// Returns the port that packets of `port` are sent to: pairs, as testpmd has it; the last of an odd number sends to itself.
 fn peer(port: usize, ports: usize) -> usize {
     let other = port ^ 1;
@@ -129,7 +147,7 @@ fn distribute(
         let to = action.sends_to(port, peer(port, count));
         for (queue, rx) in ports.rx[port].drain(..).enumerate() {
             let out = tx[to].get_mut(queue).and_then(Option::take);
-            let stream = Stream::new(port, to, rx, out, action.clone(), burst);
+            let stream = Stream::new(port, to, rx, out, action.clone(), burst)?;
             let index = number % lcores.len();
             lcores[index].streams.push(stream);
             number += 1;
@@ -146,10 +164,16 @@ fn distribute(
 }
 
 /// Forwards on all lcores until it is time to end, then until nothing is under way.
-fn forward(args: &FwdArgs, ports: &mut Ports, lcores: &mut [Lcore], stop: &Stop) -> Result<(), Fault> {
+fn forward(
+    args: &FwdArgs,
+    ports: &mut Ports,
+    lcores: &mut [Lcore],
+    monitor: &Monitor,
+    stop: &Stop,
+) -> Result<(), Fault> {
     let duration = match args.common.run.duration {
         Some(time) => Some(time).filter(|time| !time.is_zero()),
-        None if args.forward_mode == Mode::Txonly => Some(DEFAULT_DURATION),
+        None if makes(args.forward_mode) => Some(DEFAULT_DURATION),
         None => ports
             .open
             .iter()
@@ -169,7 +193,7 @@ fn forward(args: &FwdArgs, ports: &mut Ports, lcores: &mut [Lcore], stop: &Stop)
         }
         let ended = || workers.iter().any(|one| one.is_finished());
         if result.is_ok() {
-            result = watch(args, ports, stop, duration, ended);
+            result = watch(args, ports, monitor, stop, duration, ended);
         }
         ports.shut_valves();
         if result.is_ok() {
@@ -188,6 +212,7 @@ fn forward(args: &FwdArgs, ports: &mut Ports, lcores: &mut [Lcore], stop: &Stop)
 fn watch(
     args: &FwdArgs,
     ports: &mut Ports,
+    monitor: &Monitor,
     stop: &Stop,
     duration: Option<Duration>,
     ended: impl Fn() -> bool,
@@ -207,6 +232,7 @@ fn watch(
             break;
         }
         thread::sleep(TICK.min(left.unwrap_or(TICK)));
+        monitor.answer(&mut ports.open, &ports.pool);
         let over = shown.elapsed();
         if !args.common.run.stats_period.is_zero() && over >= args.common.run.stats_period {
             shown = Instant::now();
@@ -271,9 +297,10 @@ fn report(
             spoiled: verdict.map(|verdict| verdict.frames.saturating_sub(verdict.good)),
         });
     }
-    let through = total.tx_packets + total.tx_dropped + total.mode_dropped;
-    balanced &= args.forward_mode == Mode::Txonly || total.rx_packets == through;
-    let mode = format!("{:?}", args.forward_mode).to_lowercase();
+    let sent = if makes(args.forward_mode) { 0 } else { total.tx_packets + total.tx_dropped };
+    balanced &= total.rx_packets == sent + total.mode_dropped;
+    let mode =
+        args.forward_mode.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
     let seconds = elapsed.as_secs_f64();
     RunReport { mode, seconds, lcores, ports: reports, total, balanced, error: None }
 }

@@ -7,7 +7,7 @@ use vfio_hal::dma::pool::{Burst, Cache};
 use vfio_hal::pmd::{RxQueue, TxQueue};
 use vfio_hal::ring::TxError;
 
-use super::modes::Action;
+use super::modes::{Action, State};
 use crate::fault::Fault;
 use crate::port::Ports;
 use crate::report::Forwarded;
@@ -22,6 +22,7 @@ pub(crate) struct Stream {
     rx: Box<dyn RxQueue>,
     tx: Option<Box<dyn TxQueue>>,
     action: Action,
+    state: State,
     /// What is being sent.
     held: Burst,
     /// Since when the transmit ring takes nothing.
@@ -40,21 +41,22 @@ impl Stream {
         tx: Option<Box<dyn TxQueue>>,
         action: Action,
         burst: usize,
-    ) -> Stream {
-        let held = Burst::new(burst);
-        Stream {
+    ) -> Result<Stream, Fault> {
+        let (held, state) = (Burst::new(burst), action.state()?);
+        Ok(Stream {
             from,
             to,
             rx,
             tx,
             action,
+            state,
             held,
             full_since: None,
             received: 0,
             sent: 0,
             tx_dropped: 0,
             mode_dropped: 0,
-        }
+        })
     }
 
     /// Takes one burst through; returns whether there was something to do.
@@ -67,22 +69,29 @@ impl Stream {
         if !self.held.is_empty() {
             return self.send_held(cache).map(|()| self.full_since.is_none());
         }
-        if !self.action.receives() {
-            let made = if draining { 0 } else { self.action.generate(cache, &mut self.held) };
-            return self.send_held(cache).map(|()| made != 0);
+        let mut received = 0;
+        if self.action.receives() {
+            received = self
+                .rx
+                .rx_burst(cache, burst)
+                .map_err(|error| Fault::Run(format!("port {}: {error}", self.from)))?;
         }
-        let received = self
-            .rx
-            .rx_burst(cache, burst)
-            .map_err(|error| Fault::Run(format!("port {}: {error}", self.from)))?;
-        if received == 0 {
-            return Ok(false);
+        if received != 0 {
+            self.received += received as u64;
+            let waiting = self.state.waiting();
+            self.action.apply(&mut self.state, self.to, burst, cache);
+            // What is held back is not dropped, and what was held back comes out.
+            self.mode_dropped += (received + waiting - burst.len() - self.state.waiting()) as u64;
+        } else if self.state.waiting() != 0 {
+            self.action.release(&mut self.state, burst, draining);
         }
-        self.received += received as u64;
-        self.action.apply(self.to, burst, cache);
-        self.mode_dropped += (received - burst.len()) as u64;
         std::mem::swap(burst, &mut self.held);
-        self.send_held(cache).map(|()| true)
+        let mut made = 0;
+        if self.action.generates() && !draining {
+            made = self.action.generate(&mut self.state, cache, &mut self.held);
+        }
+        let busy = received + made + self.held.len() != 0;
+        self.send_held(cache).map(|()| busy)
     }
 
     /// Sends what it holds. What does not fit on the ring is tried again in the next round, and nothing is received
@@ -129,9 +138,9 @@ impl Stream {
         (self.from, self.rx.id())
     }
 
-    /// Returns whether there are packets that wait for room on the transmit ring.
+    /// Returns whether there are packets that wait, for room on the transmit ring or because the mode holds them back.
     pub(crate) fn holds(&self) -> bool {
-        !self.held.is_empty()
+        !self.held.is_empty() || self.state.waiting() != 0
     }
 
     /// Gives the queues back to `ports` and adds what was counted.
@@ -139,8 +148,10 @@ impl Stream {
         let (from, to) = (&mut forwarded[self.from], self.to);
         from.rx_packets += self.received;
         from.mode_dropped += self.mode_dropped;
+        from.rx_bad_ip_csum += self.state.bad.ip;
+        from.rx_bad_l4_csum += self.state.bad.l4;
         forwarded[to].tx_packets += self.sent;
-        forwarded[to].tx_dropped += self.tx_dropped + self.held.len() as u64;
+        forwarded[to].tx_dropped += self.tx_dropped + (self.held.len() + self.state.waiting()) as u64;
         ports.rx[self.from].push(self.rx);
         ports.tx[to].extend(self.tx);
     }

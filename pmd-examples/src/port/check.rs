@@ -9,8 +9,24 @@ use crate::fault::Fault;
 /// 82576 has no more queues.
 const MAX_RSS_QUEUES: u16 = 16;
 
+/// Who holds buffers, besides rings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holders {
+    /// Lcores, each with a burst in hand.
+    pub(crate) lcores: usize,
+    /// Packets that each stream of packets holds back.
+    pub(crate) each_stream: u32,
+}
+
+impl Holders {
+    /// Lcores, and nobody who holds packets back.
+    pub(crate) fn lcores(lcores: usize) -> Holders {
+        Holders { lcores, each_stream: 0 }
+    }
+}
+
 /// Returns how many buffers the pool of `ports` ports gets, or why there can be no such ports.
-pub(super) fn buffers(args: &PortArgs, ports: usize, lcores: usize) -> Result<u32, Fault> {
+pub(super) fn buffers(args: &PortArgs, ports: usize, holders: Holders) -> Result<u32, Fault> {
     if args.rxq > MAX_RSS_QUEUES && !args.disable_rss {
         return Err(Fault::Usage(format!(
             "--rxq {}: RSS spreads over at most {MAX_RSS_QUEUES} queues: use fewer, or --disable-rss",
@@ -29,8 +45,9 @@ pub(super) fn buffers(args: &PortArgs, ports: usize, lcores: usize) -> Result<u3
         )));
     }
     // An lcore has a burst in hand, and each of its streams may hold one that did not fit on a ring.
-    let holders = lcores as u32 + ports as u32 * u32::from(args.rxq);
-    let bursts = holders * u32::from(args.burst) * segments;
+    let streams = ports as u32 * u32::from(args.rxq);
+    let bursts = (holders.lcores as u32 + streams) * u32::from(args.burst) * segments;
+    let held = streams.saturating_mul(holders.each_stream).saturating_mul(segments);
     // Rings and lcores take the same of all drivers.
     let config = Config {
         rx_queues: args.rxq,
@@ -39,7 +56,7 @@ pub(super) fn buffers(args: &PortArgs, ports: usize, lcores: usize) -> Result<u3
         tx_ring: args.txd,
         ..Config::default()
     };
-    let need = config.buffers().saturating_mul(ports as u32).saturating_add(bursts);
+    let need = config.buffers().saturating_mul(ports as u32).saturating_add(bursts).saturating_add(held);
     match args.total_num_mbufs {
         None => Ok(need),
         Some(count) if count >= need => Ok(count),

@@ -37,7 +37,7 @@ pub(crate) fn of(vendor: u16, device: u16) -> Option<Known> {
     let ixgbe = pmd_ixgbe::MODELS.iter().find(|model| vendor == pmd_ixgbe::VENDOR && model.id == device);
     let igb = pmd_igb::MODELS.iter().find(|model| vendor == pmd_igb::VENDOR && model.id == device);
     let ixgbe = ixgbe.map(|model| Known { name: "net_ixgbe", model: model.name, family: Family::Ixgbe });
-    ixgbe.or_else(|| igb.map(|model| Known { name: "net_igb", model: model.name, family: Family::Igb }))
+    ixgbe.or_else(|| igb.map(|model| Known { name: "net_e1000_igb", model: model.name, family: Family::Igb }))
 }
 
 /// Returns the driver for an open device.

@@ -20,6 +20,7 @@ use vfio_hal::backend::vfio::Api;
 use vfio_hal::clock::{Clock, MonotonicClock};
 use vfio_hal::dma::pool::Pool;
 use vfio_hal::dma::{Addressing, IovaSpace, SpaceOptions};
+use vfio_hal::irq::{EventFd, IrqKind, IrqSink};
 use vfio_hal::pmd::{Port, PortError, PortStats, RxQueue, TxQueue};
 
 use crate::cli::{EnvArgs, IovaMode, Models, PortArgs};
@@ -30,6 +31,7 @@ use crate::signal::Stop;
 
 use drivers::Start;
 
+pub(crate) use check::Holders;
 pub(crate) use model::{Step, Wire};
 pub(crate) use source::{HELP, Plugged, Sources};
 
@@ -50,8 +52,12 @@ pub(crate) struct Open {
     pub(crate) port: Box<dyn Port>,
     /// Its device, and what that is plugged into, if it is a model of this process.
     pub(crate) plugged: Plugged,
+    /// Its receive and transmit queues.
+    pub(crate) queues: (usize, usize),
     /// What it counted when it was asked last.
     last: PortStats,
+    /// Fires when the system wants the device back.
+    wanted_back: Option<Arc<EventFd>>,
 }
 
 impl Open {
@@ -72,8 +78,15 @@ impl Open {
         self.plugged.wire.as_ref()
     }
 
-    /// Returns why its link was given up, if it was.
+    /// Returns why it cannot go on: its link was given up, or the system wants the device back.
     pub(crate) fn broken(&self) -> Option<Fault> {
+        if self.wanted_back.as_ref().is_some_and(|event| event.take() != 0) {
+            return Some(Fault::Run(format!(
+                "{}: the system wants the device back, because it is unplugged or bound to another driver: stopped, start \
+                 again when it is there",
+                self.name
+            )));
+        }
         let error = (self.wire()?.broken)()?;
         Some(Fault::from(error).of(&self.name))
     }
@@ -97,16 +110,16 @@ pub(crate) struct Ports {
 /// The ports of a command line without any: two, each with a traffic generator behind it.
 const DEFAULT_VDEVS: [&str; 2] = ["net_ixgbe0,link=gen", "net_ixgbe1,link=gen"];
 
-/// Opens and starts the ports of a command line, for `lcores` that use them, and waits until their links are up, too long,
+/// Opens and starts the ports of a command line, for those who hold their buffers, and waits until their links are up, too long,
 /// or `stop` is set.
 pub(crate) fn open(
     env: &EnvArgs,
     args: &PortArgs,
     sources: Sources,
-    lcores: usize,
+    holders: Holders,
     stop: &Stop,
 ) -> Result<Ports, Fault> {
-    let buffers = check::buffers(args, sources.len(), lcores)?;
+    let buffers = check::buffers(args, sources.len(), holders)?;
     let space = space(env)?;
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
     let node = sources.node();
@@ -149,13 +162,25 @@ pub(crate) fn open(
             args,
         };
         let started = driver.start(start).map_err(|fault| fault.of(&name))?;
-        ports.open.push(Open { name, port: started.port, plugged, last: PortStats::default() });
+        let wanted_back = asked_back(&plugged)?;
+        let queues = (started.rx.len(), started.tx.len());
+        let (port, last) = (started.port, PortStats::default());
+        ports.open.push(Open { name, port, plugged, queues, last, wanted_back });
         ports.rx.push(started.rx);
         ports.tx.push(started.tx);
     }
     note!("{memory}");
     ports.wait_for_links(stop)?;
     Ok(ports)
+}
+
+/// Lets the system ask for a device, which it does before it takes one away: as long as nobody answers, it waits.
+fn asked_back(plugged: &Plugged) -> Result<Option<Arc<EventFd>>, Fault> {
+    let irqs = plugged.device.irqs().filter(|irqs| irqs.info(IrqKind::Request).count != 0);
+    let Some(irqs) = irqs.filter(|_| plugged.wire.is_none()) else { return Ok(None) };
+    let event = Arc::new(EventFd::new()?);
+    irqs.enable(IrqKind::Request, 0, &[Some(event.clone() as Arc<dyn IrqSink>)])?;
+    Ok(Some(event))
 }
 
 /// Returns the ports that `pmd fwd` uses when none are given.
@@ -216,7 +241,7 @@ impl Ports {
         self.open.iter().filter_map(Open::wire).for_each(|wire| wire.valve.set(false));
     }
 
-    /// Returns the failure of a link or a model that ends a run.
+    /// Returns the failure of a link, a model or a device that ends a run.
     pub(crate) fn broken(&self) -> Option<Fault> {
         self.open.iter().find_map(Open::broken)
     }

@@ -43,7 +43,7 @@ pub(super) const OWN: [&str; 4] = ["mac", "part", "module", "die"];
 
 /// A model as it was described, not made yet.
 pub(super) struct Described {
-    name: String,
+    pub(super) name: String,
     config: Config,
     spec: Spec,
     die: Option<u64>,

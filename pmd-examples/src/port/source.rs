@@ -136,7 +136,10 @@ impl Sources {
         let mut panel = PatchPanel::new();
         for one in self.virtuals {
             all.push(match one {
-                Virtual::Model(described) => model::plug(*described, &mut panel, clock)?,
+                Virtual::Model(described) => {
+                    let name = described.name.clone();
+                    model::plug(*described, &mut panel, clock).map_err(|fault| fault.of(&name))?
+                }
                 Virtual::Socket { name, path, options } => {
                     let device = UserDevice::connect(&path, &options)
                         .map_err(|error| Fault::Run(format!("{name}: socket {}: {error}", path.display())))?;

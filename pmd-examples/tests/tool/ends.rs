@@ -12,34 +12,35 @@ use super::pcap::Files;
 use super::support::{Ran, pmd, run, text, wait};
 
 /// A run under way, whose standard error is read line by line.
-struct Under {
+pub(crate) struct Under {
     child: Child,
     lines: BufReader<std::process::ChildStderr>,
 }
 
 impl Under {
-    fn start(args: &str) -> Under {
+    pub(crate) fn start(args: &str) -> Under {
         let mut child = pmd(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Under { child, lines }
     }
 
-    /// Waits until it says `words`.
+    /// Waits until it says `words`; returns that line.
     #[track_caller]
-    fn until(&mut self, words: &str) {
+    pub(crate) fn until(&mut self, words: &str) -> String {
         let mut line = String::new();
         while !line.contains(words) {
             line.clear();
             assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "it ended before it said {words}");
         }
+        line.trim().to_owned()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     #[track_caller]
-    fn wait(mut self) -> Ran {
+    pub(crate) fn wait(mut self) -> Ran {
         let rest = thread::spawn(move || {
             let mut text = String::new();
             self.lines.read_to_string(&mut text).unwrap();

@@ -1,5 +1,6 @@
 //! The `pmd` tool from the outside: what it does to packets, what it says, how it ends. No test needs root.
 
+mod asked;
 mod bind;
 mod ends;
 mod frames;
