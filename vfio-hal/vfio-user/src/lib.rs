@@ -20,6 +20,7 @@ mod capability;
 mod check;
 pub mod client;
 pub mod config;
+mod context;
 mod function;
 mod memory;
 mod model;
@@ -33,11 +34,11 @@ mod spec;
 pub use capability::{CapabilityAccess, CapabilityId, CapabilitySpec};
 pub use check::SpecError;
 pub use config::Config;
+pub use context::{ConfigBus, Context, DmaBus, DmaFault, DmaRange, Doorbells, IrqBus, IrqKind, NoConfig};
 pub use function::{Function, Messages, RestoreError, Signal};
 pub use model::{
-    AccessError, ConfigBus, Context, DeviceModel, DmaBus, DmaFault, DmaRange, Doorbells, FeatureError,
-    FeatureRequest, IrqBus, IrqKind, Migration, MigrationError, NoConfig, NotifyArea, ResetKind, SharedArea,
-    Work,
+    AccessError, DeviceModel, FeatureError, FeatureRequest, Migration, MigrationError, NotifyArea, ResetKind,
+    SharedArea, Work,
 };
 pub use msix::Msix;
 pub use segment::{DmaRight, Segment, SegmentError, SegmentMemory};

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{DmaBus, DmaFault};
+use crate::context::{DmaBus, DmaFault};
 
 /// What a device wants to do with memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::dma::PAGE;
-use crate::model::{Doorbells, SharedArea};
+use crate::context::Doorbells;
+use crate::model::SharedArea;
 use crate::shared::{SharedError, SharedRegisters, SharedWord};
 use crate::spec::Spec;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::core::Core;
 use super::dirty::Log;
 use super::dma::{Entry, Place};
+use crate::context::{DmaBus, DmaFault, DmaRange};
 use crate::memory::View;
-use crate::model::{DmaBus, DmaFault, DmaRange};
 use crate::segment::{DmaRight, Segment, SegmentError, SegmentMemory};
 
 /// An entry that was hit, with its view.

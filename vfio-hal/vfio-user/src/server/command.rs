@@ -15,7 +15,8 @@ use super::Server;
 use super::info::Answer;
 use super::logger::say;
 use super::migration::Progress;
-use crate::model::{DeviceModel, IrqKind, ResetKind};
+use crate::context::IrqKind;
+use crate::model::{DeviceModel, ResetKind};
 use crate::proto::wire::{
     self, DEVICE_PCI, DEVICE_RESET, DMA_READ, DMA_WRITE, DeviceInfo, DmaMap, DmaUnmap, ERROR, IrqInfo,
     IrqSet, MultiWrite, NO_REPLY, PCI_IRQS, PCI_REGIONS, REGION_READ, REGION_WRITE, RegionAccess, RegionInfo,

@@ -16,8 +16,9 @@ use super::logger::{Logger, say};
 use super::peer::Peer;
 use super::{ServerError, ServerOptions};
 use crate::config::{ConfigError, WriteError};
+use crate::context::{ConfigBus, Context};
 use crate::function::{Function, Signal};
-use crate::model::{ConfigBus, Context, SharedArea};
+use crate::model::SharedArea;
 use crate::spec::Spec;
 
 /// The server without its model.

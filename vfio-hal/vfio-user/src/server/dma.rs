@@ -19,8 +19,8 @@ use rustix::fs::{OFlags, SealFlags, fcntl_get_seals, fcntl_getfl, fstat, fstatfs
 use rustix::io::Errno;
 
 use super::logger::{Logger, say};
+use crate::context::DmaRange;
 use crate::memory::View;
-use crate::model::DmaRange;
 
 /// The smallest page, and so the unit of the table.
 pub(super) const PAGE: u64 = 4096;

@@ -12,8 +12,8 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::core::Core;
 use super::logger::say;
+use crate::context::{IrqBus, IrqKind};
 use crate::function::{Messages, Signal};
-use crate::model::{IrqBus, IrqKind};
 use crate::proto::wire::{
     IRQ_ACTION_MASK, IRQ_ACTION_TRIGGER, IRQ_ACTION_UNMASK, IRQ_AUTOMASKED, IRQ_DATA_BOOL, IRQ_DATA_EVENTFD,
     IRQ_DATA_NONE, IRQ_EVENTFD, IRQ_MASKABLE, IrqSet,

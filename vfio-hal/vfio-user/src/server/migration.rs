@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use super::Server;
 use super::core::Core;
 use super::logger::{Logger, say};
-use crate::model::{DeviceModel, Doorbells, MigrationError};
+use crate::context::Doorbells;
+use crate::model::{DeviceModel, MigrationError};
 use crate::proto::feature::MigrationState as State;
 
 /// Returns the next state on the way to `wish`: the shortest way, without a saving state inside.

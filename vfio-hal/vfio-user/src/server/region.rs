@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use super::Server;
 use super::logger::say;
 use crate::config::{Part, WriteError};
-use crate::model::{AccessError, ConfigBus, DeviceModel, ResetKind};
+use crate::context::ConfigBus;
+use crate::model::{AccessError, DeviceModel, ResetKind};
 use crate::proto::wire::REGION_CONFIG;
 use crate::spec::Spec;
 
@@ -76,7 +77,7 @@ impl<M: DeviceModel> Server<M> {
     fn read_one(&mut self, bar: u8, at: u64, part: &mut [u8]) -> Result<(), AccessError> {
         let Server { model, core, .. } = self;
         if let Some(bell) = core.bell(bar, at, part.len()) {
-            let value = crate::model::Doorbells::load(&core.bells, bell);
+            let value = crate::context::Doorbells::load(&core.bells, bell);
             part.copy_from_slice(&value.to_le_bytes());
             return Ok(());
         }
@@ -115,7 +116,7 @@ impl<M: DeviceModel> Server<M> {
     fn write_one(&mut self, bar: u8, at: u64, part: &[u8]) -> Result<(), AccessError> {
         let Server { model, core, .. } = self;
         if let (Some(bell), Ok(value)) = (core.bell(bar, at, part.len()), <[u8; 4]>::try_from(part)) {
-            crate::model::Doorbells::store(&core.bells, bell, u32::from_le_bytes(value));
+            crate::context::Doorbells::store(&core.bells, bell, u32::from_le_bytes(value));
             return Ok(());
         }
         if core.function.borrow().msix_covers(bar, at) {
