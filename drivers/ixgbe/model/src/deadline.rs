@@ -27,7 +27,7 @@ impl Model82599 {
             core.irq.deadline(&core.regs),
         ];
         let transmits = self.phy.up() && !core.regs.get::<SECTXCTRL>().tx_dis();
-        let traffic = if transmits { [self.flow.deadline(), self.tx.deadline()] } else { [None; 2] };
+        let traffic = if transmits { [self.flow.deadline(core.now), self.tx.deadline()] } else { [None; 2] };
         let times = always.into_iter().chain(traffic).flatten().filter(|at| *at > core.now);
         times.min().map(|at| at.wrapping_sub(core.shift))
     }

@@ -52,9 +52,10 @@ impl Inspect<'_> {
         Some(QueueState { enabled: queue.enabled, halted: queue.halted, head: queue.head })
     }
 
-    /// Packets that wait in the receive packet buffer, and the bytes they take there.
+    /// Packets that wait in the receive packet buffers, and the bytes they take there.
     pub fn packet_buffer(&self) -> (usize, usize) {
-        (self.0.rx.buffer.len(), self.0.rx.buffer.bytes())
+        let all = self.0.rx.buffers.iter();
+        all.fold((0, 0), |(packets, bytes), buffer| (packets + buffer.len(), bytes + buffer.bytes()))
     }
 
     /// Whether the driver says that it is loaded (CTRL_EXT.DRV_LOAD).

@@ -229,9 +229,9 @@ impl Interrupts {
             return Some(self.quiet_until[0]);
         }
         let misc = regs.get::<IVAR_MISC>().bits().to_le_bytes();
-        let others = [(TCP_TIMER, misc[0]), (MISC, misc[1])].into_iter().filter(|(bits, route)| {
-            self.other_new & self.other_mask & bits != 0 && route & IVAR_VALID != 0
-        });
+        let others = [(TCP_TIMER, misc[0]), (MISC, misc[1])]
+            .into_iter()
+            .filter(|(bits, route)| self.other_new & self.other_mask & bits != 0 && route & IVAR_VALID != 0);
         let others = others.map(|(_, route)| usize::from(route & 0x3F));
         let due = self.queues_new & self.queue_mask;
         let vectors = (0..64).filter(|vector| due >> vector & 1 == 1).chain(others);

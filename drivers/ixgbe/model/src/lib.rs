@@ -8,12 +8,14 @@
 //! - `regs`: the registers as memory. `dispatch`: which of them do something, and who does it.
 //! - `reset`, `nvm`, `semaphore`, `mdio`, `sfp`, `link`: what a driver needs until the link is up.
 //! - `rx`, `tx`: the data path, each in the order a packet goes. `flow_control`: PAUSE, between the two.
+//!   `classes`: traffic classes and pools.
 //! - `irq`: causes and vectors. `clock`: IEEE 1588. `timer`: the TCP timer.
 //! - `state`: all of it as bytes, for migration.
 //! - [`Config`], [`inspect`], [`hostile`]: the outside of the model.
 #![forbid(unsafe_code)]
 
 mod checksum;
+mod classes;
 mod clock;
 mod config;
 mod deadline;

@@ -174,10 +174,11 @@ impl Model82599 {
         let mut moved = rx.drain(core, cx.dma, cx.doorbells, BATCH);
 
         if phy.up() {
-            flow.occupancy(core, rx.buffer.bytes());
+            flow.occupancy(core, |class| rx.buffers[class].bytes());
             moved |= send_pause(core, flow, wire, loopback);
             if loopback || !flow.paused(now) {
-                moved |= tx.run(core, cx.dma, cx.doorbells, &mut |core, frame, stamp| {
+                let paused = if loopback { 0 } else { flow.paused_classes(now) };
+                moved |= tx.run(core, cx.dma, cx.doorbells, paused, &mut |core, frame, stamp| {
                     if loopback {
                         looped.clear();
                         looped.extend_from_slice(frame);
@@ -194,7 +195,7 @@ impl Model82599 {
             }
             if !loopback {
                 for _ in 0..BATCH {
-                    if core.config.overrun == Overrun::Wait && !rx.buffer.is_empty() {
+                    if core.config.overrun == Overrun::Wait && !rx.is_empty() {
                         break;
                     }
                     if !wire.receive(&mut looped, outside) {

@@ -47,8 +47,10 @@ pub(crate) enum L4 {
 /// A frame's headers. Places are byte offsets into the frame, with the tag still in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parsed {
-    /// The tag control word behind the VLAN EtherType.
+    /// The tag control word behind the VLAN EtherType; the inner one's of two tags.
     pub(crate) vlan: Option<u16>,
+    /// There is an outer tag in front of it, or of nothing.
+    pub(crate) outer: bool,
     /// The EtherType, behind the tag if there is one.
     pub(crate) ethertype: u16,
     /// Where layer 3 begins.
@@ -71,17 +73,25 @@ fn be16(frame: &[u8], at: usize) -> Option<u16> {
 }
 
 impl Parsed {
-    /// Parses; `vet` is the EtherType that marks a tag (VLNCTRL.VET).
+    /// Parses; `vet` is the EtherType that marks a tag (VLNCTRL.VET), `outer` that of an outer tag, where there may be one
+    /// (CTRL_EXT.EXTENDED_VLAN, EXVET).
     #[inline]
-    pub(crate) fn new(frame: &[u8], vet: u16) -> Parsed {
+    pub(crate) fn new(frame: &[u8], vet: u16, outer: Option<u16>) -> Parsed {
         let mut parsed = Parsed { l3_at: 14, ..Parsed::default() };
         let Some(mut ethertype) = be16(frame, 12) else { return parsed };
+        if outer == Some(ethertype)
+            && let Some(inner) = be16(frame, 16)
+        {
+            parsed.outer = true;
+            ethertype = inner;
+            parsed.l3_at = 18;
+        }
         if ethertype == vet
-            && let (Some(tag), Some(inner)) = (be16(frame, 14), be16(frame, 16))
+            && let (Some(tag), Some(inner)) = (be16(frame, parsed.l3_at), be16(frame, parsed.l3_at + 2))
         {
             parsed.vlan = Some(tag);
             ethertype = inner;
-            parsed.l3_at = 18;
+            parsed.l3_at += 4;
         }
         parsed.ethertype = ethertype;
         match ethertype {
@@ -163,6 +173,11 @@ impl Parsed {
         Some(())
     }
 
+    /// Where the tag is that can be taken out: behind the addresses, and behind an outer tag.
+    pub(crate) fn tag_at(&self) -> usize {
+        if self.outer { 16 } else { 12 }
+    }
+
     /// Packet type bits for the descriptor's first dword.
     #[inline]
     pub(crate) fn packet_type(&self) -> u32 {
@@ -211,7 +226,7 @@ mod tests {
     fn padding_is_not_part_of_the_packet() {
         let mut frame = ipv4(proto::UDP, 0, &[0; 8]);
         frame.resize(60, 0xEE);
-        let parsed = Parsed::new(&frame, 0x8100);
+        let parsed = Parsed::new(&frame, 0x8100, None);
         assert_eq!((parsed.ip_end, parsed.l4), (42, L4::Udp));
         assert_eq!(parsed.packet_type(), kind::IPV4 | kind::UDP);
     }
@@ -219,12 +234,12 @@ mod tests {
     #[test]
     fn fragments_have_no_layer_4() {
         for fragment in [0x2000, 0x0001, 0x2001] {
-            let parsed = Parsed::new(&ipv4(proto::UDP, fragment, &[0; 8]), 0x8100);
+            let parsed = Parsed::new(&ipv4(proto::UDP, fragment, &[0; 8]), 0x8100, None);
             assert!(parsed.fragment);
             assert_eq!(parsed.packet_type(), kind::IPV4);
         }
         assert!(
-            !Parsed::new(&ipv4(proto::UDP, 0x4000, &[0; 8]), 0x8100).fragment,
+            !Parsed::new(&ipv4(proto::UDP, 0x4000, &[0; 8]), 0x8100, None).fragment,
             "don't fragment is no fragment"
         );
     }
@@ -235,9 +250,9 @@ mod tests {
         let mut frame = plain[..12].to_vec();
         frame.extend_from_slice(&[0x81, 0x00, 0xA0, 0x05]);
         frame.extend_from_slice(&plain[12..]);
-        let parsed = Parsed::new(&frame, 0x8100);
+        let parsed = Parsed::new(&frame, 0x8100, None);
         assert_eq!((parsed.vlan, parsed.l3_at, parsed.l4_at), (Some(0xA005), 18, 38));
-        assert_eq!(Parsed::new(&frame, 0x88A8).vlan, None);
+        assert_eq!(Parsed::new(&frame, 0x88A8, None).vlan, None);
     }
 
     #[test]
@@ -247,7 +262,7 @@ mod tests {
         frame.extend_from_slice(&[1; 32]);
         frame.extend_from_slice(&[proto::TCP, 0, 1, 4, 0, 0, 0, 0]);
         frame.extend_from_slice(&[0; 20]);
-        let parsed = Parsed::new(&frame, 0x8100);
+        let parsed = Parsed::new(&frame, 0x8100, None);
         assert_eq!((parsed.l4, parsed.l4_at), (L4::Tcp, 62));
         assert_eq!(parsed.packet_type(), kind::IPV6 | kind::IPV6_EXTENSIONS | kind::TCP);
     }
@@ -258,7 +273,7 @@ mod tests {
             if frame.len() > 15 {
                 frame[12..15].copy_from_slice(if v6 { &[0x86, 0xDD, 0x60] } else { &[0x08, 0x00, 0x46] });
             }
-            let parsed = Parsed::new(&frame, 0x8100);
+            let parsed = Parsed::new(&frame, 0x8100, None);
             prop_assert!(parsed.ip == Ip::None || parsed.ip_end <= frame.len());
             parsed.addresses(&frame);
             if parsed.l4 != L4::None {

@@ -36,6 +36,8 @@ const VALUES: &[(u64, u32)] = &[
     (FDIRHKEY::OFFSET, 0x8000_0001),
     (FDIRSKEY::OFFSET, 0x8000_0001),
     (RXMTRL::OFFSET, 319 << 16),
+    // Priority flow control: MAC control frames (8808h) with operation 0101h (802.1Qbb).
+    (PFCTOP::OFFSET, 0x0101 << 16 | 0x8808),
 ];
 
 /// Bits that software can change, where that is not what the fields say.
@@ -51,6 +53,8 @@ const MASKS: &[(u64, u32)] = &[
     // All but the latches' bits.
     (TSYNCRXCTL::OFFSET, 0x1E),
     (TSYNCTXCTL::OFFSET, 0x10),
+    // What software can leave set; the others act and fall back.
+    (PFMAILBOX::OFFSET, 1 << 3),
     // All but DMAIDONE.
     (RDRXCTL::OFFSET, 0x3FFE_FFF7),
 ];

@@ -1,6 +1,6 @@
 //! The receive packet buffer: packets that wait for descriptors (datasheet 3.7.7.3, 7.1.2).
 //!
-//! One buffer of RXPBSIZE(0) bytes, first in, first out: a packet whose ring is empty holds up all behind it unless
+//! One buffer of RXPBSIZE(n) bytes for each traffic class, first in, first out: a packet whose ring is empty holds up all behind it unless
 //! its queue has SRRCTL.DROP_EN.
 //!
 //! Key types: [`PacketBuffer`]. Neighbours: [`Rx`](super::Rx) fills and empties it.
@@ -43,11 +43,12 @@ state!(PacketBuffer { waiting, bytes } without { spare: Vec::new() });
 
 impl PacketBuffer {
     /// Checks what came from outside.
-    pub(crate) fn sound(&self) -> Result<(), StateError> {
+    pub(crate) fn sound(&self, class: usize) -> Result<(), StateError> {
         let bytes: usize = self.waiting.iter().map(|waiting| room(&waiting.frame)).sum();
         check(bytes == self.bytes, "a packet buffer that does not hold what it counts")?;
         let fits = |waiting: &Waiting| {
             waiting.target.queue < QUEUES
+                && waiting.target.class == class
                 && waiting.target.meta.header <= waiting.frame.len()
                 && waiting.frame.len() <= MAX_PACKET
         };

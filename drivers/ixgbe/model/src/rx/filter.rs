@@ -132,7 +132,7 @@ mod tests {
         }
         fn passes(&self, to: [u8; 6], tag: Option<u16>) -> bool {
             let frame = frame(to, tag);
-            self.0.check(&self.1, &frame, &Parsed::new(&frame, 0x8100)) != Verdict::Drop
+            self.0.check(&self.1, &frame, &Parsed::new(&frame, 0x8100, None)) != Verdict::Drop
         }
     }
 

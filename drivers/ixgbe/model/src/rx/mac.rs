@@ -5,12 +5,12 @@
 //! [`steer`](super::steer).
 
 use pmd_ixgbe::regs::{
-    BPRC, FCTRL, GORC, GPRC, HLREG0, MAXFRS, MFLCN, MPRC, PRC64, ROC, RUC, RXCTRL, RXNFGBC, RXNFGPC,
-    SECRXCTRL, TOR, TPR, VLNCTRL,
+    BPRC, CTRL_EXT, EXVET, FCTRL, GORC, GPRC, HLREG0, MAXFRS, MFLCN, MPRC, PRC64, ROC, RUC, RXCTRL, RXNFGBC,
+    RXNFGPC, SECRXCTRL, TOR, TPR, VLNCTRL,
 };
 
 use super::filter::{L2Filter, Verdict};
-use crate::flow_control::{FlowControl, Pause};
+use crate::flow_control::{FlowControl, Frame};
 use crate::packet::Parsed;
 use crate::shared::Core;
 
@@ -75,7 +75,9 @@ impl Mac {
         if frame.len() < SHORTEST - FCS && core.config.short_frames == crate::ShortFrames::Pad {
             frame.resize(SHORTEST - FCS, 0);
         }
-        let parsed = Parsed::new(frame, core.regs.get::<VLNCTRL>().vet() as u16);
+        let outer =
+            core.regs.get::<CTRL_EXT>().extended_vlan().then(|| core.regs.get::<EXVET>().vet_ext() as u16);
+        let parsed = Parsed::new(frame, core.regs.get::<VLNCTRL>().vet() as u16, outer);
         let mut control_frame = false;
         if parsed.ethertype == MAC_CONTROL && parsed.vlan.is_none() {
             control_frame = true;
@@ -91,7 +93,8 @@ impl Mac {
         let len = frame.len() + FCS;
         core.regs.count::<TPR>();
         core.regs.count_bytes::<TOR>(0, len);
-        let bad = !self.length(core, len, parsed.vlan.is_some());
+        let tags = usize::from(parsed.vlan.is_some()) + usize::from(parsed.outer);
+        let bad = !self.length(core, len, tags);
         if bad && (frame.len() < 14 || !core.regs.get::<FCTRL>().sbp()) {
             core.events.counters.rx_bad_length += 1;
             return None;
@@ -111,7 +114,7 @@ impl Mac {
     }
 
     /// Whether the length is legal; counts it if not.
-    fn length(&self, core: &mut Core, len: usize, tagged: bool) -> bool {
+    fn length(&self, core: &mut Core, len: usize, tags: usize) -> bool {
         let longest = if core.regs.get::<HLREG0>().jumboen() {
             core.regs.get::<MAXFRS>().mfs() as usize
         } else {
@@ -120,7 +123,7 @@ impl Mac {
         if len < SHORTEST {
             core.regs.count::<RUC>();
             false
-        } else if len > longest + if tagged { 4 } else { 0 } {
+        } else if len > longest + 4 * tags {
             core.regs.count::<ROC>();
             false
         } else {
@@ -144,9 +147,9 @@ impl Mac {
     /// A MAC control frame. Returns whether it ends here.
     fn control(&self, core: &mut Core, flow: &mut FlowControl, frame: &[u8]) -> bool {
         let mflcn = core.regs.get::<MFLCN>();
-        match Pause::parse(frame, |address| self.filter.is_own(address)) {
-            Some(pause) => {
-                flow.received(core, pause);
+        match Frame::parse(&core.regs, frame, |address| self.filter.is_own(address)) {
+            Some(told) => {
+                flow.received(core, told);
                 mflcn.dpf()
             }
             None => !mflcn.pmcf(),

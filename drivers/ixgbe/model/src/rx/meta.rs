@@ -9,6 +9,8 @@ use crate::state::state;
 
 /// Further bits of word 1 of an advanced descriptor.
 pub(crate) mod status {
+    /// The packet has an outer tag (VEXT).
+    pub(crate) const VEXT: u64 = 1 << 9;
     /// The UDP fragment checksum in word 0 is valid.
     pub(crate) const UDPV: u64 = 1 << 10;
     /// The packet raised a low-latency interrupt.

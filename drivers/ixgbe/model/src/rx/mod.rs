@@ -28,6 +28,7 @@ use vfio_hal::regs::Register;
 use vfio_user_kit::{DmaBus, Doorbells};
 
 use crate::checksum::crc32;
+use crate::classes::CLASSES;
 use crate::clock::Clock;
 use crate::flow_control::FlowControl;
 use crate::regs::RegisterFile;
@@ -44,7 +45,8 @@ pub(crate) struct Rx {
     pub(crate) mac: Mac,
     pub(crate) steering: Steering,
     pub(crate) queues: Box<[RxQueue]>,
-    pub(crate) buffer: PacketBuffer,
+    /// By traffic class.
+    pub(crate) buffers: Box<[PacketBuffer]>,
     coalescer: Coalescer,
     /// When RXDCTL.ENABLE of a queue will read as written.
     enable_at: Box<[Nanos; QUEUES]>,
@@ -64,7 +66,7 @@ enum Held {
     Yes,
 }
 
-state!(Rx { steering, queues, buffer, enable_at, wrote, urgent } without {
+state!(Rx { steering, queues, buffers, enable_at, wrote, urgent } without {
     mac: Mac::default(),
     // Between two steps nothing is being coalesced.
     coalescer: Coalescer::default(),
@@ -76,7 +78,10 @@ impl Rx {
     pub(crate) fn sound(&self) -> Result<(), StateError> {
         check(self.queues.len() == QUEUES, "another number of receive queues")?;
         self.queues.iter().enumerate().try_for_each(|(number, queue)| queue.sound(number))?;
-        self.buffer.sound()?;
+        check(self.buffers.len() == CLASSES, "another number of packet buffers")?;
+        for (class, buffer) in self.buffers.iter().enumerate() {
+            buffer.sound(class)?;
+        }
         self.steering.flow_director.sound()
     }
 
@@ -91,7 +96,7 @@ impl Rx {
             mac: Mac::default(),
             steering: Steering::default(),
             queues: (0..QUEUES).map(RxQueue::new).collect(),
-            buffer: PacketBuffer::default(),
+            buffers: (0..CLASSES).map(|_| PacketBuffer::default()).collect(),
             coalescer: Coalescer::default(),
             enable_at: Box::new([0; QUEUES]),
             wrote: 0,
@@ -102,7 +107,8 @@ impl Rx {
 
     /// Back to power-on: queues stopped, waiting packets lost.
     pub(crate) fn reset(&mut self, core: &mut Core, doorbells: &dyn Doorbells) {
-        core.events.counters.rx_flushed += (self.buffer.clear() + self.coalescer.clear()) as u64;
+        let waiting: usize = self.buffers.iter_mut().map(PacketBuffer::clear).sum();
+        core.events.counters.rx_flushed += (waiting + self.coalescer.clear()) as u64;
         for queue in 0..QUEUES {
             self.queues[queue] = RxQueue::new(queue);
             self.queues[queue].set_srrctl(core.regs.at::<SRRCTL>(queue));
@@ -169,7 +175,7 @@ impl Rx {
             && let Some(tag) = incoming.parsed.vlan
         {
             shift = 4;
-            packet.copy_within(0..12, 4);
+            packet.copy_within(0..incoming.parsed.tag_at(), 4);
             packet = &mut packet[4..];
             target.meta.vlan = tag;
             target.meta.header = target.meta.header.saturating_sub(4);
@@ -220,21 +226,22 @@ impl Rx {
         packet: &[u8],
         starts: &[usize],
     ) {
-        if self.buffer.is_empty()
+        let class = target.class;
+        if self.buffers[class].is_empty()
             && let Held::No = self.deliver(core, dma, doorbells, &target, packet, starts)
         {
             return;
         }
-        let size = core.regs.get::<RXPBSIZE>().size() as usize * 1024;
-        if !self.buffer.push(target, packet, starts, size) {
+        let size = core.regs.at::<RXPBSIZE>(class).size() as usize * 1024;
+        if !self.buffers[class].push(target, packet, starts, size) {
             let packets = starts.len().max(1);
-            core.regs.count_at::<MPC>(0, packets as u32);
+            core.regs.count_at::<MPC>(class, packets as u32);
             core.events.counters.rx_missed += packets as u64;
             core.irq.raise(EICR::default().with_rx_miss(true));
         }
     }
 
-    /// Delivers what waited, `budget` packets at most. Returns whether any went.
+    /// Delivers what waited, `budget` packets of each class at most. Returns whether any went.
     pub(crate) fn drain(
         &mut self,
         core: &mut Core,
@@ -242,10 +249,29 @@ impl Rx {
         doorbells: &dyn Doorbells,
         budget: usize,
     ) -> bool {
-        if self.buffer.is_empty() {
-            return false;
+        let mut moved = false;
+        for class in 0..CLASSES {
+            if !self.buffers[class].is_empty() {
+                moved |= self.drain_class(core, dma, doorbells, budget, class);
+            }
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
+        moved
+    }
+
+    /// Whether no packet waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffers.iter().all(PacketBuffer::is_empty)
+    }
+
+    fn drain_class(
+        &mut self,
+        core: &mut Core,
+        dma: &dyn DmaBus,
+        doorbells: &dyn Doorbells,
+        budget: usize,
+        class: usize,
+    ) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffers[class]);
         let mut moved = false;
         for _ in 0..budget {
             let Some(waiting) = buffer.front() else { break };
@@ -254,14 +280,14 @@ impl Rx {
             {
                 if !waiting.counted {
                     waiting.counted = true;
-                    core.regs.count::<RNBC>();
+                    core.regs.count_at::<RNBC>(class, 1);
                 }
                 break;
             }
             buffer.pop();
             moved = true;
         }
-        self.buffer = buffer;
+        self.buffers[class] = buffer;
         moved
     }
 

@@ -3,10 +3,10 @@
 //! Key types: [`Packet`], [`Ready`]. Neighbours: [`queue`](super::queue) gathers the bytes; [`offload`]
 //! and [`segment`] change them.
 
-use pmd_ixgbe::regs::{DMATXCTL, DTXTCPFLGH, DTXTCPFLGL};
+use pmd_ixgbe::regs::{DTXTCPFLGH, DTXTCPFLGL};
 
 use super::descriptor::{Context, Data, Offload};
-use super::offload::{self, Reason};
+use super::offload::{self, Reason, Tagging, pool_tag};
 use super::segment::{self, FlagMasks, Segments};
 use crate::checksum::crc32;
 use crate::regs::RegisterFile;
@@ -125,7 +125,12 @@ impl Packet {
     }
 
     /// The packet is complete: does everything to it but segmentation.
-    pub(crate) fn finish(&mut self, regs: &RegisterFile, contexts: &[Context; 2]) -> Result<Ready, Reason> {
+    pub(crate) fn finish(
+        &mut self,
+        regs: &RegisterFile,
+        queue: usize,
+        contexts: &[Context; 2],
+    ) -> Result<Ready, Reason> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -139,22 +144,25 @@ impl Packet {
         if !first.fcs {
             self.own_fcs()?;
         }
-        let ethertype = regs.get::<DMATXCTL>().vt() as u16;
+        let tagging = Tagging::new(regs);
         match first.offload {
             Offload::Legacy { checksum, vlan } => {
                 if let Some((start, at)) = checksum {
                     offload::legacy_checksum(&mut self.bytes, start, at)?;
                 }
-                if let Some(tag) = vlan {
-                    offload::insert_tag(&mut self.bytes, ethertype, tag);
+                if let Some(tag) = pool_tag(regs, queue, vlan) {
+                    tagging.insert(&mut self.bytes, tag);
                 }
             }
             Offload::Advanced { context, ip, l4, vlan, segment, payload, .. } => {
                 if !(ip || l4 || vlan || segment) {
+                    if let Some(tag) = pool_tag(regs, queue, None) {
+                        tagging.insert(&mut self.bytes, tag);
+                    }
                     return Ok(Ready::Frame);
                 }
                 let context = *contexts.get(context).ok_or("a context index above 1")?;
-                let tag = vlan.then_some(context.vlan);
+                let tag = pool_tag(regs, queue, vlan.then_some(context.vlan));
                 if segment {
                     let masks = masks(regs);
                     let segments = Segments::new(&self.bytes, context, payload, masks)?;
@@ -167,7 +175,7 @@ impl Packet {
                     offload::l4_checksum(&mut self.bytes, &context, 0)?;
                 }
                 if let Some(tag) = tag {
-                    offload::insert_tag(&mut self.bytes, ethertype, tag);
+                    tagging.insert(&mut self.bytes, tag);
                 }
             }
         }

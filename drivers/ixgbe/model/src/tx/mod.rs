@@ -1,4 +1,4 @@
-//! Transmit, in the order a packet goes:
+//! Transmit, in the order a packet goes, once the [`arbiter`] has chosen between traffic classes:
 //!
 //! 1. [`queue`]: descriptors ([`descriptor`]) and their bytes out of memory.
 //! 2. [`assemble`]: checksums and tag ([`offload`]), or cut into frames ([`segment`]).
@@ -11,6 +11,7 @@
 //!
 //! Key types: [`Tx`]. Neighbours: the model's step runs it with the way out.
 
+mod arbiter;
 mod assemble;
 mod descriptor;
 pub(crate) mod mac;
@@ -18,13 +19,17 @@ mod offload;
 pub(crate) mod queue;
 mod segment;
 
-use pmd_ixgbe::regs::{DMATXCTL, QBTC, QPTC, SECTXCTRL, TDBA, TDLEN, TQSM, TXDCTL, TXDGBC, TXDGPC};
+use pmd_ixgbe::regs::{
+    DMATXCTL, MTQC, QBTC, QPTC, RTTDCS, SECTXCTRL, TDBA, TDLEN, TQSM, TXDCTL, TXDGBC, TXDGPC,
+};
 use pmd_links::{Nanos, Sent};
 use vfio_user_kit::{DmaBus, Doorbells};
 
+use crate::classes::{self, CLASSES};
 use crate::rx::stat_index;
 use crate::shared::{Core, QUEUES, doorbell, queues};
 use crate::state::{StateError, check, state};
+use arbiter::Credits;
 use queue::{Progress, TxQueue};
 
 /// Packets a queue may send before the next one has its turn.
@@ -37,9 +42,11 @@ pub(crate) struct Tx {
     enable_at: Box<[Nanos; QUEUES]>,
     /// The queue that has the next turn.
     turn: usize,
+    /// What each class may still send.
+    credits: Credits,
 }
 
-state!(Tx { queues, enable_at, turn } without { enabled: 0 });
+state!(Tx { queues, enable_at, turn, credits } without { enabled: 0 });
 
 impl Tx {
     /// Checks what came from outside.
@@ -60,6 +67,7 @@ impl Tx {
             enabled: 0,
             enable_at: Box::new([0; QUEUES]),
             turn: 0,
+            credits: Credits::default(),
         }
     }
 
@@ -106,47 +114,38 @@ impl Tx {
         queues(self.enabled).filter_map(|queue| self.queues[queue].deadline()).min()
     }
 
-    /// Gives each enabled queue its turn. `send` gets frames that are ready for the wire.
+    /// Gives the enabled queues their turns, but for those of `paused` classes (a bit each). `send` gets frames that are ready
+    /// for the wire.
     pub(crate) fn run(
         &mut self,
         core: &mut Core,
         dma: &dyn DmaBus,
         doorbells: &dyn Doorbells,
-        send: &mut dyn FnMut(&mut Core, &[u8], bool) -> Sent,
+        paused: u8,
+        send: &mut Out<'_>,
     ) -> bool {
-        if self.enabled == 0 || core.regs.get::<SECTXCTRL>().tx_dis() {
+        let arbiter = core.regs.get::<RTTDCS>();
+        if self.enabled == 0 || core.regs.get::<SECTXCTRL>().tx_dis() || arbiter.arbdis() {
             return false;
         }
+        let mut ready = [0u128; CLASSES];
+        for queue in queues(self.enabled) {
+            let class = classes::of_queue(&core.regs, queue);
+            if paused >> class & 1 == 0 && !self.queues[queue].halted && classes::may_send(&core.regs, queue)
+            {
+                ready[class] |= 1 << queue;
+            }
+        }
+        let mut way = Way { core, dma, doorbells, send };
+        if way.core.regs.get::<MTQC>().rt_ena() && arbiter.tdpac() {
+            return self.by_weight(&mut way, ready);
+        }
+        let all = ready.into_iter().fold(0, |all, class| all | class);
         let mut moved = false;
         // Round robin: those from `turn` on, then those before.
         let before = (1u128 << self.turn) - 1;
-        for number in queues(self.enabled & !before).chain(queues(self.enabled & before)) {
-            let queue = &mut self.queues[number];
-            if queue.halted {
-                continue;
-            }
-            let counter = stat_index::<TQSM>(core, number);
-            let progress = queue.run(
-                core,
-                dma,
-                doorbells,
-                &mut |core, frame, stamp| {
-                    mac::pad(core, frame);
-                    let sent = send(core, frame, stamp);
-                    if sent == Sent::Accepted {
-                        core.regs.count::<TXDGPC>();
-                        core.regs.count_bytes::<TXDGBC>(0, frame.len());
-                        core.regs.count_at::<QPTC>(counter, 1);
-                        core.regs.count_bytes::<QBTC>(counter, frame.len());
-                    }
-                    sent
-                },
-                TURN,
-            );
-            if std::mem::take(&mut queue.reported) {
-                core.irq.raise_tx(number);
-            }
-            match progress {
+        for number in queues(all & !before).chain(queues(all & before)) {
+            match self.turn_of(&mut way, number, TURN).0 {
                 Progress::Idle => {}
                 Progress::Moved => moved = true,
                 Progress::Blocked => {
@@ -158,4 +157,45 @@ impl Tx {
         self.turn = (self.turn + 1) % QUEUES;
         moved
     }
+
+    /// Lets one queue send up to `budget` packets. Returns what it did, and the bytes that went out.
+    fn turn_of(&mut self, way: &mut Way<'_, '_>, number: usize, budget: usize) -> (Progress, usize) {
+        let Way { core, dma, doorbells, send } = way;
+        let queue = &mut self.queues[number];
+        let counter = stat_index::<TQSM>(core, number);
+        let mut bytes = 0;
+        let progress = queue.run(
+            core,
+            *dma,
+            *doorbells,
+            &mut |core, frame, stamp| {
+                mac::pad(core, frame);
+                let sent = send(core, frame, stamp);
+                if sent == Sent::Accepted {
+                    core.regs.count::<TXDGPC>();
+                    core.regs.count_bytes::<TXDGBC>(0, frame.len());
+                    core.regs.count_at::<QPTC>(counter, 1);
+                    core.regs.count_bytes::<QBTC>(counter, frame.len());
+                    bytes += frame.len();
+                }
+                sent
+            },
+            budget,
+        );
+        if std::mem::take(&mut queue.reported) {
+            core.irq.raise_tx(number);
+        }
+        (progress, bytes)
+    }
+}
+
+/// The wire's side of a frame: the frame, and whether its time is wanted.
+pub(crate) type Out<'a> = dyn FnMut(&mut Core, &[u8], bool) -> Sent + 'a;
+
+/// What a turn needs.
+struct Way<'a, 'o> {
+    core: &'a mut Core,
+    dma: &'a dyn DmaBus,
+    doorbells: &'a dyn Doorbells,
+    send: &'a mut Out<'o>,
 }

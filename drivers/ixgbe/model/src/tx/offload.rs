@@ -5,8 +5,12 @@
 //!
 //! Neighbours: [`assemble`](super::assemble) calls it for each packet, [`segment`](super::segment) for each segment.
 
+use pmd_ixgbe::regs::{DMATXCTL, EXVET, PFVMVIR};
+
 use super::descriptor::{Context, Protocol};
 use crate::checksum::{crc32c, ones_sum};
+use crate::classes;
+use crate::regs::RegisterFile;
 
 /// A packet whose context does not fit it.
 pub(crate) type Reason = &'static str;
@@ -67,11 +71,41 @@ pub(crate) fn legacy_checksum(frame: &mut [u8], start: usize, at: usize) -> Resu
     Ok(())
 }
 
-/// Inserts a tag behind the addresses.
-pub(crate) fn insert_tag(frame: &mut Vec<u8>, ethertype: u16, tag: u16) {
-    if frame.len() >= 12 {
-        let [a, b] = ethertype.to_be_bytes();
-        let [c, d] = tag.to_be_bytes();
-        frame.splice(12..12, [a, b, c, d]);
+/// How tags are inserted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tagging {
+    /// The EtherType of the tag (DMATXCTL.VT).
+    ethertype: u16,
+    /// That of an outer tag, behind which it goes (DMATXCTL.GDV, EXVET).
+    outer: Option<u16>,
+}
+
+impl Tagging {
+    pub(crate) fn new(regs: &RegisterFile) -> Tagging {
+        let control = regs.get::<DMATXCTL>();
+        let outer = control.gdv().then(|| regs.get::<EXVET>().vet_ext() as u16);
+        Tagging { ethertype: control.vt() as u16, outer }
+    }
+
+    /// Inserts a tag behind the addresses, and behind an outer tag.
+    pub(crate) fn insert(self, frame: &mut Vec<u8>, tag: u16) {
+        let first = frame.get(12..14).map(|b| u16::from_be_bytes([b[0], b[1]]));
+        let at = if first.is_some() && first == self.outer { 16 } else { 12 };
+        if frame.len() >= at {
+            let [a, b] = self.ethertype.to_be_bytes();
+            let [c, d] = tag.to_be_bytes();
+            frame.splice(at..at, [a, b, c, d]);
+        }
+    }
+}
+
+/// The tag that a packet of a pool gets (PFVMVIR): always the pool's, never one, or the descriptor's.
+pub(crate) fn pool_tag(regs: &RegisterFile, queue: usize, tag: Option<u16>) -> Option<u16> {
+    let Some(pool) = classes::pool_of_queue(regs, queue) else { return tag };
+    let insertion = regs.at::<PFVMVIR>(pool);
+    match insertion.vlana() {
+        1 => Some(insertion.port_vlan_id() as u16),
+        2 => None,
+        _ => tag,
     }
 }

@@ -8,13 +8,13 @@
 //! Key types: [`TxQueue`], [`Progress`]. Neighbours: [`Tx`](super::Tx) chooses the queue and hands in the way out.
 
 use pmd_ixgbe::desc::tx;
-use pmd_ixgbe::regs::{DMATXCTL, EICR, RTTBCNRC, TDWBA};
+use pmd_ixgbe::regs::{EICR, RTTBCNRC, TDWBA};
 use pmd_links::{Nanos, Sent};
 use vfio_user_kit::{DmaBus, DmaFault, Doorbells};
 
 use super::assemble::{Packet, Ready};
 use super::descriptor::{Context, Descriptor, decode};
-use super::offload::insert_tag;
+use super::offload::Tagging;
 use crate::rx::queue::words_of;
 use crate::shared::{Core, doorbell};
 use crate::state::{Reader, State, StateError, Writer, check, state, within};
@@ -350,10 +350,13 @@ impl TxQueue {
                         self.asked.push(Report { index, words });
                     }
                     if data.end {
-                        let ready = self.packet.finish(&core.regs, &self.contexts).unwrap_or_else(|reason| {
-                            core.events.tx_malformed(self.number, index, reason);
-                            Ready::Nothing
-                        });
+                        let ready = self
+                            .packet
+                            .finish(&core.regs, self.number, &self.contexts)
+                            .unwrap_or_else(|reason| {
+                                core.events.tx_malformed(self.number, index, reason);
+                                Ready::Nothing
+                            });
                         self.ready = Some(ready);
                         return Ok(true);
                     }
@@ -388,7 +391,7 @@ impl TxQueue {
                         }
                     }
                     if let Some(tag) = tag {
-                        insert_tag(&mut self.frame, core.regs.get::<DMATXCTL>().vt() as u16, tag);
+                        Tagging::new(&core.regs).insert(&mut self.frame, tag);
                     }
                     self.holding = true;
                 }

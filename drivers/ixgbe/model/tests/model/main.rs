@@ -2,6 +2,7 @@
 
 mod board;
 mod bring_up;
+mod classes;
 mod coalesce;
 mod filters;
 mod hostile;

@@ -24,6 +24,7 @@ use pmd_ixgbe::regs::{FDIRCTRL, MRQC, PFVTCTL, RTRUP2TC, RXCSUM, XEC};
 use super::mac::Incoming;
 use super::meta::{Meta, kind, status};
 use super::verify;
+use crate::classes;
 use crate::packet::Parsed;
 use crate::regs::RegisterFile;
 use crate::shared::Core;
@@ -37,6 +38,8 @@ use tuple::Tuples;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) queue: usize,
+    /// The traffic class, which is the packet buffer.
+    pub(crate) class: usize,
     pub(crate) meta: Meta,
     /// The packet asks for an interrupt at once.
     pub(crate) immediate: bool,
@@ -44,7 +47,7 @@ pub(crate) struct Target {
     pub(crate) ieee1588: bool,
 }
 
-state!(Target { queue, meta, immediate, ieee1588 });
+state!(Target { queue, class, meta, immediate, ieee1588 });
 
 /// All that chooses queues.
 #[derive(Default)]
@@ -79,12 +82,16 @@ impl Steering {
     /// drops the packet.
     pub(crate) fn steer(&mut self, core: &mut Core, frame: &[u8], incoming: &Incoming) -> Option<Target> {
         let parsed = &incoming.parsed;
-        let mut target = Target { queue: 0, meta: Meta::default(), immediate: false, ieee1588: false };
+        let class = classes::received(&core.regs, parsed.vlan);
+        let mut target = Target { queue: 0, class, meta: Meta::default(), immediate: false, ieee1588: false };
         let meta = &mut target.meta;
         meta.kind = parsed.packet_type();
         meta.status = verify::verdict(frame, parsed, core.config.udp_zero_checksum_erratum);
         if incoming.inexact {
             meta.status |= rx::PIF;
+        }
+        if parsed.outer {
+            meta.status |= status::VEXT;
         }
         if incoming.bad {
             meta.status |= status::RXE;
