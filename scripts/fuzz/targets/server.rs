@@ -6,6 +6,8 @@
 //! answered once and in order; in the end a good client is served; and no descriptor is left.
 #![no_main]
 
+#[path = "server/body.rs"]
+mod body;
 #[path = "server/client.rs"]
 mod client;
 #[path = "server/input.rs"]
