@@ -237,7 +237,7 @@ impl FlowControl {
 impl Class {
     fn xoff(&mut self, core: &Core, number: usize) {
         let times = core.regs.at::<FCTTV>(number / 2);
-        let count = if number % 2 == 0 { times.ttv0() } else { times.ttv1() } as u16;
+        let count = if number.is_multiple_of(2) { times.ttv0() } else { times.ttv1() } as u16;
         self.outgoing = Some(count);
         let refresh = core.regs.get::<FCRTV>().refresh() as u16;
         let after = quanta(core, if refresh == 0 { count } else { refresh });

@@ -61,9 +61,9 @@ impl Saving {
     }
 
     fn changes(&mut self, model: &Model82599) -> Result<(), StateError> {
-        for index in 0..COUNT {
+        for (index, limit) in LIMITS.into_iter().enumerate() {
             let bytes = sections::save(model, index);
-            if bytes.len() > LIMITS[index] {
+            if bytes.len() > limit {
                 let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 return Err(StateError::Section { kind: index as u32 + 1, len });
             }
