@@ -4,6 +4,7 @@
 //! (pinned worker threads) and [`report`] (rates, statistics, JSON). Start with `fwd`.
 #![forbid(unsafe_code)]
 
+mod afu;
 mod bind;
 mod cli;
 mod doctor;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Hugepages(args) => hugepages::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Afu(args) => afu::run(&args),
     };
     match result.and(output::finish()) {
         Ok(()) => ExitCode::SUCCESS,

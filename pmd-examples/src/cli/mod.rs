@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Doctor(crate::doctor::DoctorArgs),
     /// Serve device models on vfio-user sockets, for QEMU or for other processes
     Serve(crate::serve::ServeArgs),
+    /// Use FPGA cards: list, walk, run loopback and host exercisers, reconfigure (opae.io, fpgainfo, host_exerciser)
+    Afu(crate::afu::AfuArgs),
 }
 
 /// Options of every command that moves packets.
