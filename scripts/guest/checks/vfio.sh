@@ -6,6 +6,7 @@ if [ -e /guest/vfio-kit.sh ]; then . /guest/vfio-kit.sh; else . "$here/checks/vf
 machine() {
     vfio_machine
     vfio_group
+    put "$(test_program --lib)" /bin/vfio-unit-tests
     iommu
 }
 
@@ -79,6 +80,12 @@ check_migration() {
     ls -l /sys/bus/mdev/devices/$KIT_MTTY/
     row migration_of_a_device
     for uuid in $KIT_MTTY $KIT_MTTY2; do echo 1 >/sys/bus/mdev/devices/$uuid/remove; done
+}
+
+check_written_pages() {
+    row written_pages
+    vfio-unit-tests --ignored --exact backend::vfio::dirty::tests::written_pages_of_the_test_device | tee /tmp/tests
+    grep 'test result: ok. 1 passed' /tmp/tests
 }
 
 check_errors_name_the_way_out() {

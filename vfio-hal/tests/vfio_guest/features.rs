@@ -108,3 +108,11 @@ fn leave_the_address_space() {
     edu.give(at, 16);
     assert_eq!(region.read_u64(0), Ok(0x7777_7777_7777_7777));
 }
+
+/// The guest's IOMMU has no dirty bits; the kernel's test device has, see the unit tests of the backend.
+#[test]
+#[ignore = "runs in a guest: scripts/guest/guest run vfio"]
+fn written_pages_are_not_noted_here() {
+    let edu = kit::open("KIT_EDU");
+    unsupported(edu.track_dirty_pages().map(drop));
+}

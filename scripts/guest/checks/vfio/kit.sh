@@ -8,11 +8,7 @@ KIT=/guest/vfio-kit.sh
 #   two edu on the root bus
 #   an 82576 behind a root port, so that it can be unplugged and its bus be reset
 vfio_machine() {
-    local program
-    program=$(cargo test --quiet -p vfio-hal --all-features --test vfio_guest --no-run --message-format json \
-        --manifest-path "$here/../../Cargo.toml" |
-        sed -nE 's/.*"name":"vfio_guest".*"executable":"([^"]+)".*/\1/p')
-    put "$program" /bin/vfio-tests
+    put "$(test_program --test vfio_guest)" /bin/vfio-tests
     put "$(command -v setpriv)" /bin/setpriv
     put "$here/checks/vfio/kit.sh" "$KIT"
     # The engine reaches all 64 bits, not just the 28 that it has by default.
@@ -26,6 +22,12 @@ vfio_machine() {
     kernel_arguments vfio_pci.enable_sriov=1
     memory 768
     guest_seconds 900
+}
+
+# test_program WHICH…: builds a test program of vfio-hal and says where it is.
+test_program() {
+    cargo test --quiet -p vfio-hal --all-features "$@" --no-run --message-format json \
+        --manifest-path "$here/../../Cargo.toml" | sed -nE 's/.*"executable":"([^"]+)".*/\1/p'
 }
 
 # Two more edu behind a bridge to PCI, where they share an IOMMU group with a virtio NIC.

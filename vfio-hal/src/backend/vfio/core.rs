@@ -26,6 +26,8 @@ pub(super) struct Core {
     pub(super) lost: Lost,
     power: Mutex<Power>,
     pub(super) membership: Arc<Membership>,
+    /// The device's number in its iommufd.
+    pub(super) number: Option<u32>,
 }
 
 /// What must not be at the same time: an access to registers that sleep ends the process.
@@ -39,7 +41,7 @@ pub(super) struct Power {
 
 impl Core {
     pub(super) fn new(opened: Opened) -> Result<Core, VfioError> {
-        let Opened { name, file, membership } = opened;
+        let Opened { name, file, membership, number } = opened;
         let system = |what, error| VfioError::system(what, &name, error);
         let info = sys::device_info(file.as_fd()).map_err(|error| system("DEVICE_GET_INFO", error))?;
         let info = DeviceInfo::parse(&info);
@@ -53,7 +55,15 @@ impl Core {
             };
             regions.push(RegionInfo::parse(&region));
         }
-        Ok(Core { file, info, regions, lost: Lost::new(), power: Mutex::default(), membership, name })
+        Ok(Core { file, info, regions, lost: Lost::new(), power: Mutex::default(), membership, number, name })
+    }
+
+    /// An open file that is a device by its regions alone.
+    #[cfg(test)]
+    pub(super) fn of(opened: Opened, regions: Vec<RegionInfo>) -> Core {
+        let Opened { name, file, membership, number } = opened;
+        let info = DeviceInfo::parse(&sys::Buffer::with(24, &[24, 2, regions.len() as u32, 0]));
+        Core { file, info, regions, lost: Lost::new(), power: Mutex::default(), membership, number, name }
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {

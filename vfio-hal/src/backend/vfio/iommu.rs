@@ -105,6 +105,12 @@ impl Iommu {
         Iommu(Arc::new(Inner { way, table: Mutex::default(), next_mapper: AtomicU64::new(0) }))
     }
 
+    /// A context that maps nothing anywhere, for tests of the book-keeping.
+    #[cfg(test)]
+    pub(super) fn fake() -> Iommu {
+        Iommu::of(Way::NoIommu { file: super::fake::file(0) })
+    }
+
     fn iommufd() -> Result<Iommu, VfioError> {
         let file = open(IOMMUFD, "load the module iommufd (kernel 6.2 and later)")?;
         let ioas =
@@ -513,4 +519,64 @@ fn system(what: &'static str, error: Errno) -> DmaError {
 pub(super) fn open(path: &str, way_out: &'static str) -> Result<OwnedFd, VfioError> {
     rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| VfioError::open(path, way_out, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dma::Memory;
+    use crate::dma::memory::HeapMemory;
+
+    /// A page of memory for ever.
+    fn page() -> NonNull<u8> {
+        let memory = HeapMemory::new(4096).expect("a page");
+        let ptr = memory.ptr();
+        std::mem::forget(memory);
+        ptr
+    }
+
+    fn mapping(iova: u64, ptr: NonNull<u8>, access: DmaAccess) -> DmaMapping<'static> {
+        // SAFETY: the memory is leaked, and nobody uses it.
+        unsafe { DmaMapping::new(Iova(iova), ptr, 4096, access, None) }
+    }
+
+    #[test]
+    fn the_last_device_unmaps_what_several_mapped() {
+        let iommu = Iommu::fake();
+        let (one, two, ptr) = (iommu.mapper(), iommu.mapper(), page());
+        let shared = mapping(0x1000, ptr, DmaAccess::Read);
+        assert_eq!((one.map(&shared), two.map(&shared)), (Ok(()), Ok(())));
+        assert_eq!(iommu.limits().mappings, 1);
+        assert_eq!(one.unmap(Iova(0x1000), 4096), Ok(Unmapped::Shared));
+        assert_eq!(one.unmap(Iova(0x1000), 4096), Err(DmaError::NotMapped { iova: Iova(0x1000), len: 4096 }));
+        assert_eq!(two.unmap(Iova(0x1000), 4096), Ok(Unmapped::Unfenced));
+        assert_eq!(iommu.limits().mappings, 0);
+    }
+
+    #[test]
+    fn what_differs_is_refused() {
+        let iommu = Iommu::fake();
+        let (one, two, ptr) = (iommu.mapper(), iommu.mapper(), page());
+        one.map(&mapping(0x1000, ptr, DmaAccess::Read)).unwrap();
+        let range = IovaRange::new(Iova(0x1000), 4096).unwrap();
+        let in_use = Err(DmaError::IovaInUse { range });
+        assert_eq!(one.map(&mapping(0x1000, ptr, DmaAccess::Read)), in_use, "twice by one device");
+        assert_eq!(two.map(&mapping(0x1000, ptr, DmaAccess::ReadWrite)), in_use, "other rights");
+        assert_eq!(two.map(&mapping(0x1000, page(), DmaAccess::Read)), in_use, "other memory");
+        let range = IovaRange::new(Iova(0x1800), 4096).unwrap();
+        assert_eq!(two.map(&mapping(0x1800, page(), DmaAccess::Read)), Err(DmaError::IovaInUse { range }));
+        assert_eq!(two.unmap(Iova(0x1000), 4096), Err(DmaError::NotMapped { iova: Iova(0x1000), len: 4096 }));
+        assert_eq!(one.unmap(Iova(0x1000), 2048), Err(DmaError::NotMapped { iova: Iova(0x1000), len: 2048 }));
+        let top = u64::MAX - 4095;
+        two.map(&mapping(top, page(), DmaAccess::Read)).unwrap();
+        assert_eq!(two.unmap(Iova(top), 4096), Ok(Unmapped::Unfenced));
+        assert!(two.map(&mapping(top + 1, page(), DmaAccess::Read)).is_err(), "past the end");
+    }
+
+    #[test]
+    fn masks_and_ranges() {
+        assert_eq!(page_mask(4096), !0xfff);
+        let range = |first, last| IovaRange { first: Iova(first), last: Iova(last) };
+        assert_eq!(ranges([(5, 4), (9, 9), (1, 2)].into_iter()), [range(1, 2), range(9, 9)]);
+    }
 }

@@ -136,11 +136,7 @@ impl VfioDevice {
     /// Returns the pages that the device wrote among `len` bytes from bus address `iova` on, and clears them in the log.
     pub fn dirty_pages(&self, iova: u64, len: u64, page_size: u64) -> Result<DirtyBitmap, DeviceError> {
         self.core().lost.check()?;
-        let words = len.checked_div(page_size).map_or(u64::MAX, |_| len.div_ceil(page_size).div_ceil(64));
-        if words > MAX_WORDS || !page_size.is_power_of_two() {
-            return Err(DeviceError::Unsupported { what: "log of that many pages at once: ask for less" });
-        }
-        let mut words = vec![0; words as usize];
+        let mut words = bitmap(len, page_size)?;
         sys::report_logging(self.core().fd(), iova, len, page_size, &mut words)
             .map_err(|error| self.feature_error(Feature::DmaLogging, error))?;
         Ok(DirtyBitmap { iova, page_size, words })
@@ -158,6 +154,15 @@ impl VfioDevice {
             error => self.feature_error(Feature::DmaBuf, error),
         })
     }
+}
+
+/// Returns room for one bit for each page of a range.
+pub(super) fn bitmap(len: u64, page_size: u64) -> Result<Vec<u64>, DeviceError> {
+    let words = len.checked_div(page_size).map_or(u64::MAX, |_| len.div_ceil(page_size).div_ceil(64));
+    if words > MAX_WORDS || !page_size.is_power_of_two() {
+        return Err(DeviceError::Unsupported { what: "log of that many pages at once: ask for less" });
+    }
+    Ok(vec![0; words as usize])
 }
 
 /// The numbers of both protocols are the same.

@@ -34,8 +34,11 @@ use std::str::FromStr;
 mod chain;
 mod core;
 mod device;
+mod dirty;
 mod error;
 mod events;
+#[cfg(test)]
+mod fake;
 mod feature;
 mod info;
 mod iommu;
@@ -50,6 +53,7 @@ mod token;
 mod window;
 
 pub use device::VfioDevice;
+pub use dirty::DirtyTracking;
 pub use error::{Label, Members, VfioError};
 pub use events::{DeviceEvent, DeviceEvents};
 pub use feature::Feature;

@@ -27,6 +27,11 @@ pub(super) struct Membership {
 }
 
 impl Membership {
+    #[cfg(test)]
+    pub(super) fn without_group(iommu: Iommu) -> Membership {
+        Membership { group: 0, file: None, iommu }
+    }
+
     pub(super) fn iommu(&self) -> &Iommu {
         &self.iommu
     }
@@ -50,6 +55,8 @@ pub(super) struct Opened {
     pub(super) name: String,
     pub(super) file: OwnedFd,
     pub(super) membership: Arc<Membership>,
+    /// Its number in the iommufd.
+    pub(super) number: Option<u32>,
 }
 
 /// Opens a device by its address.
@@ -148,7 +155,7 @@ impl Attempt<'_> {
         let iommu = self.context(Api::Iommufd)?;
         let file = iommu::open(&path, "bind the device to vfio-pci")?;
         let token = self.options.token.as_ref().map(super::Token::bytes);
-        sys::bind_iommufd(file.as_fd(), iommu.file(), token)
+        let number = sys::bind_iommufd(file.as_fd(), iommu.file(), token)
             .map_err(|error| self.bind_error(&path, error))?;
         if let Some(ioas) = iommu.ioas() {
             sys::attach(file.as_fd(), ioas).map_err(|error| match error {
@@ -159,7 +166,7 @@ impl Attempt<'_> {
             })?;
         }
         let membership = self.known.clone().unwrap_or_else(|| self.membership(iommu, None));
-        Ok(Opened { name: self.node.name.clone(), file, membership })
+        Ok(Opened { name: self.node.name.clone(), file, membership, number: Some(number) })
     }
 
     fn bind_error(&self, path: &str, error: Errno) -> VfioError {
@@ -203,7 +210,7 @@ impl Attempt<'_> {
             Errno::BUSY => VfioError::Busy { file: self.device() },
             error => VfioError::system("GROUP_GET_DEVICE_FD", &self.node.name, error),
         })?;
-        Ok(Opened { name: self.node.name.clone(), file, membership })
+        Ok(Opened { name: self.node.name.clone(), file, membership, number: None })
     }
 
     fn open_group(&self, api: Api) -> Result<Arc<Membership>, VfioError> {

@@ -576,6 +576,77 @@ pub(super) fn ioas_unmap(iommufd: BorrowedFd<'_>, ioas: u32, iova: u64, length: 
     Ok(unmap.length)
 }
 
+/// Makes a page table for a bound device over an address space, one that notes which pages are written.
+pub(super) fn dirty_table_alloc(iommufd: BorrowedFd<'_>, device: u32, ioas: u32) -> Result<u32, Errno> {
+    let mut alloc = fd::iommu_hwpt_alloc {
+        size: size_of::<fd::iommu_hwpt_alloc>() as u32,
+        flags: fd::iommufd_hwpt_alloc_flags_IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+        dev_id: device,
+        pt_id: ioas,
+        ..Default::default()
+    };
+    // SAFETY: a live structure of the size it says; without data of its own, the kernel follows no pointer in it.
+    unsafe { call(iommufd, io(fd::IOMMUFD_CMD_HWPT_ALLOC), &mut alloc) }?;
+    Ok(alloc.out_hwpt_id)
+}
+
+/// Switches the noting of written pages on or off.
+pub(super) fn dirty_table_track(iommufd: BorrowedFd<'_>, table: u32, on: bool) -> Result<(), Errno> {
+    let enable = fd::iommufd_hwpt_set_dirty_tracking_flags_IOMMU_HWPT_DIRTY_TRACKING_ENABLE;
+    let mut set = fd::iommu_hwpt_set_dirty_tracking {
+        size: size_of::<fd::iommu_hwpt_set_dirty_tracking>() as u32,
+        flags: if on { enable } else { 0 },
+        hwpt_id: table,
+        ..Default::default()
+    };
+    // SAFETY: a live structure of the size it says.
+    unsafe { call(iommufd, io(fd::IOMMUFD_CMD_HWPT_SET_DIRTY_TRACKING), &mut set) }.map(drop)
+}
+
+/// Fills `bitmap` with one bit for each page of a range that was written since the last time. It must have a bit for each
+/// page.
+pub(super) fn dirty_table_read(
+    iommufd: BorrowedFd<'_>,
+    table: u32,
+    iova: u64,
+    length: u64,
+    page_size: u64,
+    bitmap: &mut [u64],
+) -> Result<(), Errno> {
+    if page_size == 0 || length.div_ceil(page_size) > bitmap.len() as u64 * 64 {
+        return Err(Errno::INVAL);
+    }
+    let mut get = fd::iommu_hwpt_get_dirty_bitmap {
+        size: size_of::<fd::iommu_hwpt_get_dirty_bitmap>() as u32,
+        hwpt_id: table,
+        iova,
+        length,
+        page_size,
+        data: bitmap.as_mut_ptr().expose_provenance() as u64,
+        ..Default::default()
+    };
+    // SAFETY: 1. a live structure of the size it says; 2. the bitmap was found large enough for what the kernel writes,
+    // and is borrowed during the call.
+    unsafe { call(iommufd, io(fd::IOMMUFD_CMD_HWPT_GET_DIRTY_BITMAP), &mut get) }.map(drop)
+}
+
+/// Ends an object of an iommufd.
+pub(super) fn destroy(iommufd: BorrowedFd<'_>, id: u32) -> Result<(), Errno> {
+    let mut destroy = fd::iommu_destroy { size: size_of::<fd::iommu_destroy>() as u32, id };
+    // SAFETY: a live structure of the size it says.
+    unsafe { call(iommufd, io(fd::IOMMUFD_CMD_DESTROY), &mut destroy) }.map(drop)
+}
+
+/// Calls iommufd's test device (CONFIG_IOMMUFD_TEST).
+///
+/// # Safety
+/// Where the command has an address, it must be valid for what the kernel does with it.
+#[cfg(test)]
+pub(super) unsafe fn test_command(iommufd: BorrowedFd<'_>, command: &mut Buffer) -> Result<(), Errno> {
+    // SAFETY: the buffer has as many bytes as its first word says; the rest is the caller's promise.
+    unsafe { call(iommufd, io(fd::IOMMUFD_CMD_BASE + 32), command.as_mut_ptr()) }.map(drop)
+}
+
 fn ioas_flags(access: DmaAccess) -> u32 {
     fd::iommufd_ioas_map_flags_IOMMU_IOAS_MAP_FIXED_IOVA
         | rights(
