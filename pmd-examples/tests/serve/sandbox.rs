@@ -77,7 +77,7 @@ fn pcap_frames(path: &Path) -> u64 {
 
 #[test]
 fn interfaces_tell_their_carrier_in_the_sandbox() {
-    if !std::env::var_os("KIT_ROOT_TESTS").is_some_and(|value| value == "1") {
+    if std::env::var_os("KIT_ROOT_TESTS").is_none_or(|value| value != "1") {
         let reason = "needs root and network namespaces (set KIT_ROOT_TESTS=1)";
         writeln!(std::io::stderr(), "SKIP pmd-examples/serve::interfaces_tell_their_carrier: {reason}")
             .unwrap();

@@ -301,7 +301,7 @@ check_two_models_with_vlan() {
 
 check_ethtool_reads() {
     local option
-    for option in i d e m a c; do
+    for option in i d e m a c T; do
         ethtool "-$option" "$(port)" >/tmp/out || fail "ethtool -$option: $?"
         head -n 6 /tmp/out
     done

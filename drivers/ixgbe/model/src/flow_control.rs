@@ -6,7 +6,7 @@
 //! whether as PAUSE, for packet buffer 0, or for each class.
 //!
 //! Key types: [`FlowControl`], [`Frame`]. Neighbours: the receive MAC and the packet buffers report, transmit asks;
-//! [`classes`](crate::classes) maps classes to the priorities in frames.
+//! [`classes`] maps classes to the priorities in frames.
 
 use pmd_ixgbe::regs::{
     FCCFG, FCRTH, FCRTL, FCRTV, FCTTV, LXOFFRXCNT, LXOFFTXC, LXONRXCNT, LXONTXC, MFLCN, PFCTOP, PXOFFRXCNT,

@@ -214,6 +214,14 @@ impl DeviceModel for Hostile {
         self.model.step(&mut lying)
     }
 
+    fn config_read(&mut self, cx: &mut Context<'_>, offset: u16, data: &mut [u8]) -> Result<(), AccessError> {
+        self.model.config_read(cx, offset, data)
+    }
+
+    fn config_write(&mut self, cx: &mut Context<'_>, offset: u16, data: &[u8]) -> Result<(), AccessError> {
+        self.model.config_write(cx, offset, data)
+    }
+
     fn next_deadline(&self) -> Option<Duration> {
         self.model.next_deadline()
     }
