@@ -5,7 +5,7 @@
 //! all of them share. Everything has the shape and the names of `pmd-ixgbe`.
 //!
 //! Read [`port`](Probed), then `init`, `rx`, `tx`; [`regs`] is the datasheet's tables. Descriptors, offloads and RSS settings
-//! are those of the whole family, in `pmd-intel`.
+//! are those of the whole family, in `pmd-intel`. [`inplace`] is the fast path for run-to-completion forwarding.
 //!
 //! The driver knows no backend: it gets an `Arc<dyn Device>` and a clock, and runs over the kernel's VFIO, a
 //! vfio-user socket, or bare metal.
@@ -21,6 +21,7 @@ mod filter;
 mod flow_control;
 mod hw;
 mod init;
+pub mod inplace;
 mod inspect;
 mod interrupt;
 mod link;

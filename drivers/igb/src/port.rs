@@ -182,6 +182,10 @@ impl Configured {
         (&mut self.hw, &mut self.setup)
     }
 
+    pub(crate) fn check(&self) -> Result<(), DeviceError> {
+        self.hw.check()
+    }
+
     /// Returns what the port is.
     pub fn info(&self) -> PortInfo {
         self.setup.info(&self.hw)

@@ -2,6 +2,7 @@
 //!
 //! - [`desc`]: advanced and legacy descriptors, and how a packet's offloads become descriptors.
 //! - [`rss`]: what is asked of RSS: key, hash types, redirection table.
+//! - [`inplace`]: how the in-place forwarder is put together.
 //! - [`filter`]: the tables of receive filters.
 //! - [`LinkConfig`] and [`pause`]: what is asked of a link, and what its two sides agree on.
 //! - [`Failed`] and [`PortKey`]: what the type states of a port need.
@@ -16,6 +17,7 @@ extern crate alloc;
 
 pub mod desc;
 pub mod filter;
+pub mod inplace;
 mod link;
 mod names;
 pub mod pause;
