@@ -15,7 +15,7 @@
 //!
 //! [`build`] makes one. In a file it is what follows the GBS header and its metadata. Bytes after the data are padding.
 //!
-//! Key types: [`build`], [`Parser`]. Neighbours: `fme::pr` feeds the parser.
+//! Key types: [`build`]; a parser that keeps nothing. Neighbours: `fme::pr` feeds the parser.
 
 use pmd_afu::guid;
 use uuid::Uuid;
