@@ -162,7 +162,7 @@ host_address() { ip -n "$(cut -d ' ' -f 1 "$RUN/names")" "$@"; }
 check_mtu_9000() {
     ip link set "$(port)" mtu 9000
     wait_until 30 ping -c 1 -W 1 10.82.0.1
-    ping -c 5 -i 0.1 -M do -s 8972 10.82.0.1 | tee /tmp/ping
+    ping -c 5 -i 0.1 -M 'do' -s 8972 10.82.0.1 | tee /tmp/ping
     grep -q ' 5 received' /tmp/ping
     ip link set "$(port)" mtu 1500
     wait_until 30 ping -c 1 -W 1 10.82.0.1

@@ -31,6 +31,7 @@ use crate::checksum::crc32;
 use crate::classes::CLASSES;
 use crate::clock::Clock;
 use crate::flow_control::FlowControl;
+use crate::packet::Parsed;
 use crate::regs::RegisterFile;
 use crate::shared::{Core, QUEUES, doorbell, queues};
 use crate::state::{StateError, check, state};
@@ -155,15 +156,32 @@ impl Rx {
         frame: &mut Vec<u8>,
     ) {
         let Some(incoming) = self.mac.receive(core, flow, frame) else { return };
-        let Some(mut target) = self.steering.steer(core, frame, &incoming) else {
+        let Some((mut target, copies)) = self.steering.steer(core, frame, &incoming) else {
             core.events.counters.rx_filter_drop += 1;
             return;
         };
         if clock.stamp_rx(core, frame, &incoming.parsed, target.ieee1588) {
             target.meta.status |= desc::rx::TS;
         }
+        for pool in (0..64).filter(|pool| copies >> pool & 1 == 1) {
+            let copy = self.steering.copy(core, frame, &incoming.parsed, pool, &target);
+            self.hand_over(core, dma, doorbells, &incoming.parsed, copy, &mut frame.clone());
+        }
+        self.hand_over(core, dma, doorbells, &incoming.parsed, target, frame);
+    }
+
+    /// A packet on its way to its queue.
+    fn hand_over(
+        &mut self,
+        core: &mut Core,
+        dma: &dyn DmaBus,
+        doorbells: &dyn Doorbells,
+        parsed: &Parsed,
+        mut target: Target,
+        frame: &mut Vec<u8>,
+    ) {
         if self.queues[target.queue].splits() {
-            target.meta.header = split::header(core.regs.get(), frame, &incoming.parsed);
+            target.meta.header = split::header(core.regs.get(), frame, parsed);
         }
         if !core.regs.get::<HLREG0>().rxcrcstrp() {
             let fcs = crc32(frame);
@@ -172,10 +190,10 @@ impl Rx {
         let mut packet = &mut frame[..];
         let mut shift = 0;
         if self.queues[target.queue].strip_vlan
-            && let Some(tag) = incoming.parsed.vlan
+            && let Some(tag) = parsed.vlan
         {
             shift = 4;
-            packet.copy_within(0..incoming.parsed.tag_at(), 4);
+            packet.copy_within(0..parsed.tag_at(), 4);
             packet = &mut packet[4..];
             target.meta.vlan = tag;
             target.meta.header = target.meta.header.saturating_sub(4);
@@ -187,7 +205,7 @@ impl Rx {
             self.coalescing = true;
             let buffer = self.queues[target.queue].buffer_bytes();
             let (ended, taken) =
-                match self.coalescer.offer(&core.regs, packet, &incoming.parsed, shift, &target, buffer) {
+                match self.coalescer.offer(&core.regs, packet, parsed, shift, &target, buffer) {
                     Offer::Taken(ended) => (ended, true),
                     Offer::Refused(ended) => (ended, false),
                 };

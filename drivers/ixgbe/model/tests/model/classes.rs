@@ -174,6 +174,29 @@ fn pools_send_if_they_may_and_get_their_tag() {
 }
 
 #[test]
+fn a_broadcast_is_copied_to_each_pool_that_wants_it() {
+    let mut board = Board::ready();
+    board.w(0x51B0, 1 | 1 << 30);
+    board.w(0x5818, 8);
+    board.w(0x51E0, 0b1011);
+    [0, 1, 2, 3].into_iter().for_each(|pool| board.w(0xF000 + 4 * pool, 1 << 27 | 1 << 24));
+    let mut rings = [0, 2, 4, 6].map(|queue| board.rx_ring(queue, 8));
+    board.w(0x1028 + 0x40 * 2, 1 << 25 | 1 << 30);
+    board.inject(&frame([0xFF; 6], 60));
+    let got =
+        rings.each_mut().map(|ring| ring.drain(&board).into_iter().map(|got| got.data).collect::<Vec<_>>());
+    let one = vec![frame([0xFF; 6], 60)];
+    assert_eq!(got, [one.clone(), one.clone(), vec![], one], "pool 2 may not receive");
+    board.w(0x51B0, 1);
+    board.inject(&frame([0xFF; 6], 60));
+    assert_eq!(
+        rings.each_mut().map(|ring| ring.drain(&board).len()),
+        [1, 0, 0, 0],
+        "without replication, the lowest"
+    );
+}
+
+#[test]
 fn a_mailbox_keeps_nothing_but_its_owner() {
     let mut board = Board::ready();
     board.w(0x4B00, 0x1F);

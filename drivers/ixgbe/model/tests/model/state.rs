@@ -426,7 +426,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// Somebody who knows the format lies in it: the model refuses, or works with what it was told; it does not panic.
     #[test]

@@ -79,8 +79,13 @@ impl Steering {
     }
 
     /// Chooses the queue and fills in the facts, but not those that depend on the queue (the tag). `None` if a filter
-    /// drops the packet.
-    pub(crate) fn steer(&mut self, core: &mut Core, frame: &[u8], incoming: &Incoming) -> Option<Target> {
+    /// drops the packet. Also returns further pools that get a copy, a bit each.
+    pub(crate) fn steer(
+        &mut self,
+        core: &mut Core,
+        frame: &[u8],
+        incoming: &Incoming,
+    ) -> Option<(Target, u64)> {
         let parsed = &incoming.parsed;
         let class = classes::received(&core.regs, parsed.vlan);
         let mut target = Target { queue: 0, class, meta: Meta::default(), immediate: false, ieee1588: false };
@@ -106,40 +111,59 @@ impl Steering {
             meta.high = sum;
             meta.status |= status::UDPV;
         }
-        if !self.choose(core, frame, incoming, &mut target) {
-            return None;
-        }
+        let copies = self.choose(core, frame, incoming, &mut target)?;
         if target.immediate {
             target.meta.status |= status::LLINT;
         }
-        Some(target)
+        Some((target, copies))
     }
 
-    /// Sets the queue; `false` to drop.
-    fn choose(&mut self, core: &mut Core, frame: &[u8], incoming: &Incoming, target: &mut Target) -> bool {
+    /// The same packet for another pool.
+    pub(crate) fn copy(
+        &mut self,
+        core: &Core,
+        frame: &[u8],
+        parsed: &Parsed,
+        pool: usize,
+        of: &Target,
+    ) -> Target {
+        let mut target = *of;
+        target.queue = self.scale(core, frame, parsed, pool, &mut target);
+        target
+    }
+
+    /// Sets the queue, `None` to drop; returns further pools.
+    fn choose(
+        &mut self,
+        core: &mut Core,
+        frame: &[u8],
+        incoming: &Incoming,
+        target: &mut Target,
+    ) -> Option<u64> {
         let parsed = &incoming.parsed;
-        let pool = if core.regs.get::<PFVTCTL>().vt_ena() {
-            match pools::find(&core.regs, frame, parsed, incoming.entry) {
-                Some(pool) => pool,
-                None => return false,
-            }
+        let pools = if core.regs.get::<PFVTCTL>().vt_ena() {
+            pools::find(&core.regs, frame, parsed, incoming.entry)
         } else {
-            0
+            1
         };
-        target.queue = self.scale(core, frame, parsed, pool, target);
+        if pools == 0 {
+            return None;
+        }
+        let copies = pools & (pools - 1);
+        target.queue = self.scale(core, frame, parsed, pools.trailing_zeros() as usize, target);
         if let Some(found) = self.ethertypes.find(&core.regs, parsed) {
             target.meta.kind = kind::ETHERTYPE | (found.index as u32) << 4;
             target.immediate = found.immediate;
             target.ieee1588 = found.ieee1588;
             if let Some(queue) = found.queue {
                 target.queue = queue;
-                return true;
+                return Some(copies);
             }
         }
         if let Some(found) = self.tuples.find(&core.regs, frame, parsed) {
             target.queue = found.queue;
             target.immediate |= found.immediate;
-            return true;
+            return Some(copies);
         }
         if let Some(found) = self.flow_director.find(core, frame, parsed) {
             let control = core.regs.get::<FDIRCTRL>();
@@ -150,13 +174,13 @@ impl Steering {
             }
             target.immediate |= found.action.interrupt;
             if found.action.drop {
-                return false;
+                return None;
             }
             if let Some(queue) = found.action.queue {
                 target.queue = queue;
             }
         }
-        true
+        Some(copies)
     }
 
     /// Pools, traffic classes, RSS (7.1.2.1, table 7-3): the queue where no filter says otherwise.

@@ -1,7 +1,7 @@
 //! VMDq pools: which pool a packet belongs to (datasheet 7.10.3.3).
 //!
-//! Address and VLAN each allow a set of pools; the packet goes to the lowest pool in both that may receive, else to the
-//! default pool. Not modelled: copies to several pools, local switching.
+//! Address and VLAN each allow a set of pools; the packet goes to the pools in both that may receive, else to the default
+//! pool: a copy to each of them with PFVTCTL.RPL_EN, otherwise to the lowest. Not modelled: switching between pools, mirrors.
 //!
 //! Neighbours: [`steer`](super) asks when PFVTCTL has pools on.
 
@@ -13,13 +13,8 @@ use crate::regs::RegisterFile;
 use crate::rx::filter::hash;
 use crate::rx::mac::{BROADCAST, mac_bits};
 
-/// The pool, `None` to drop the packet. `exact` is the receive address that matched.
-pub(crate) fn find(
-    regs: &RegisterFile,
-    frame: &[u8],
-    parsed: &Parsed,
-    exact: Option<usize>,
-) -> Option<usize> {
+/// The pools, a bit each; none to drop the packet. `exact` is the receive address that matched.
+pub(crate) fn find(regs: &RegisterFile, frame: &[u8], parsed: &Parsed, exact: Option<usize>) -> u64 {
     let control = regs.get::<PFVTCTL>();
     let pair = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
     let mut pools = match exact {
@@ -35,7 +30,7 @@ pub(crate) fn find(
         pools = 1 << control.def_pl();
     }
     pools &= pair(regs.at::<PFVFRE>(0).bits(), regs.at::<PFVFRE>(1).bits());
-    (pools != 0).then(|| pools.trailing_zeros() as usize)
+    if control.rpl_en() { pools } else { pools & pools.wrapping_neg() }
 }
 
 fn of_pools(wants: impl Fn(usize) -> bool) -> u64 {
