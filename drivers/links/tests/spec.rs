@@ -268,6 +268,23 @@ fn captures_in_and_out_are_composed() {
     assert!(matches!(missing, LinkError::Pcap(_)), "{missing}");
 }
 
+/// The whole command line is looked at before the first file is touched.
+#[test]
+fn a_check_finds_files_that_cannot_be_and_touches_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("old"), "kept").unwrap();
+    let check = |text: String| text.parse::<Spec>().unwrap().check();
+    check(format!("pcap,tx={}", path("new"))).unwrap();
+    check(format!("gen,tee={}", path("old"))).unwrap();
+    check("pcap,tx=/dev/full".into()).unwrap();
+    assert!(check(format!("pcap,rx={}", path("missing"))).is_err());
+    assert!(check(format!("pcap,tx={},tee={}", path("old"), path("no/such"))).is_err());
+    assert!(check(format!("pcap,tx={}", dir.path().display())).is_err());
+    assert_eq!(std::fs::read_to_string(path("old")).unwrap(), "kept");
+    assert!(!std::path::Path::new(&path("new")).exists());
+}
+
 #[test]
 fn two_pair_links_with_an_id_are_one_cable() {
     let mut panel = PatchPanel::new();

@@ -17,6 +17,7 @@ use vfio_hal::pci::discovery::{BindError, BindOptions, Carried, Owner, Plan, Sys
 use crate::fault::Fault;
 use crate::{note, out, output};
 
+use options::ChangeArgs;
 pub(crate) use options::{BindArgs, Root, StatusArgs, UnbindArgs, rewrite};
 pub(crate) use status::list;
 
@@ -47,51 +48,51 @@ struct Outcome {
 
 /// Runs `pmd bind`.
 pub(crate) fn run(args: &BindArgs) -> Result<(), Fault> {
-    let system = args.root.system();
+    let system = args.change.root.system();
     if args.devices.is_empty() {
         return match args.asks_for_status_only() {
-            true => status::run(&system, &[], args.json),
+            true => status::run(&system, &[], args.change.json),
             false => {
                 Err(Fault::Usage("name the devices, such as 0000:01:00.0; `pmd status` lists them".into()))
             }
         };
     }
-    args.root.check(args.dry_run || args.asks_for_status_only())?;
+    args.change.root.check(args.change.dry_run || args.asks_for_status_only())?;
     let devices = resolve(&system, &args.devices)?;
     let mut actions = Vec::new();
     match args.driver()? {
         options::To::Driver(driver) => {
             let owner = owner::of(args.user.as_deref(), args.group.as_deref())?;
             let options = BindOptions::new(driver)
-                .force(args.force)
+                .force(args.change.force)
                 .no_iommu(args.noiommu_mode)
                 .sriov(args.vfs.is_some_and(|count| count != 0) && !args.no_sriov)
                 .owner(owner);
             actions.push(Action::Bind { driver, options });
             if owner != Owner::default() {
-                tell_of_iommu(&system, args.root.dir());
+                tell_of_iommu(&system, args.change.root.dir());
             }
         }
-        options::To::None => actions.push(Action::Unbind { force: args.force }),
-        options::To::Previous(driver) => actions.push(Action::Release { driver, force: args.force }),
+        options::To::None => actions.push(Action::Unbind { force: args.change.force }),
+        options::To::Previous(driver) => actions.push(Action::Release { driver, force: args.change.force }),
         options::To::AsItIs => {}
     }
     if let Some(count) = args.vfs {
         actions.push(Action::Functions { count });
     }
     for action in actions {
-        act(&system, &devices, &action, args.dry_run, args.json)?;
+        act(&system, &devices, &action, &args.change)?;
     }
-    if args.status { status::run(&system, &devices, args.json) } else { Ok(()) }
+    if args.status { status::run(&system, &devices, args.change.json) } else { Ok(()) }
 }
 
 /// Runs `pmd unbind`.
 pub(crate) fn run_unbind(args: &UnbindArgs) -> Result<(), Fault> {
-    let system = args.root.system();
-    args.root.check(args.dry_run)?;
+    let system = args.change.root.system();
+    args.change.root.check(args.change.dry_run)?;
     let devices = resolve(&system, &args.devices)?;
-    let action = Action::Release { driver: args.driver.as_deref(), force: args.force };
-    act(&system, &devices, &action, args.dry_run, args.json)
+    let action = Action::Release { driver: args.driver.as_deref(), force: args.change.force };
+    act(&system, &devices, &action, &args.change)
 }
 
 /// Runs `pmd status`.
@@ -112,7 +113,8 @@ fn resolve(system: &System, names: &[String]) -> Result<Vec<Bdf>, Fault> {
     Ok(all)
 }
 
-fn act(system: &System, devices: &[Bdf], action: &Action<'_>, dry: bool, json: bool) -> Result<(), Fault> {
+fn act(system: &System, devices: &[Bdf], action: &Action<'_>, change: &ChangeArgs) -> Result<(), Fault> {
+    let (dry, json) = (change.dry_run, change.json);
     if let Action::Bind { driver, .. } = action
         && !dry
     {

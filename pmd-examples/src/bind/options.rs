@@ -78,20 +78,11 @@ pub(crate) struct BindArgs {
     /// Do not switch on SR-IOV of vfio-pci, which --vfs needs there
     #[arg(short = 'n', long)]
     pub(super) no_sriov: bool,
-    /// Take them though an interface is in use or virtual functions vanish
-    #[arg(long)]
-    pub(super) force: bool,
     /// Where there is no IOMMU, let VFIO do without: the driver's program can then write to all memory
     #[arg(long)]
     pub(super) noiommu_mode: bool,
-    /// Only say what would be done
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(super) json: bool,
     #[command(flatten)]
-    pub(super) root: Root,
+    pub(super) change: ChangeArgs,
 }
 
 /// Give devices back to the driver that had them before `pmd bind`.
@@ -103,6 +94,13 @@ pub(crate) struct UnbindArgs {
     /// Give them to this driver instead
     #[arg(short = 'd', long, value_name = "DRIVER")]
     pub(super) driver: Option<String>,
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+}
+
+/// Options of what changes who holds a device.
+#[derive(Args)]
+pub(crate) struct ChangeArgs {
     /// Take them though an interface is in use or virtual functions vanish
     #[arg(long)]
     pub(super) force: bool,

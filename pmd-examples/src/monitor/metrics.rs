@@ -79,8 +79,10 @@ fn reply(client: &mut TcpStream, status: &str, kind: &str, body: &str) -> std::i
     client.write_all(body.as_bytes())
 }
 
-/// The counters of a port: name, help, value.
-const COUNTERS: [(&str, &str, fn(&Stats) -> u64); 8] = [
+/// A counter of a port: name, help, value.
+type Counter = (&'static str, &'static str, fn(&Stats) -> u64);
+
+const COUNTERS: [Counter; 8] = [
     ("rx_packets", "Packets received", |stats| stats.ipackets),
     ("tx_packets", "Packets sent", |stats| stats.opackets),
     ("rx_bytes", "Bytes received", |stats| stats.ibytes),

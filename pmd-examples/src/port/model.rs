@@ -45,7 +45,7 @@ pub(super) const OWN: [&str; 4] = ["mac", "part", "module", "die"];
 pub(super) struct Described {
     pub(super) name: String,
     config: Config,
-    spec: Spec,
+    pub(super) spec: Spec,
     die: Option<u64>,
 }
 

@@ -124,6 +124,12 @@ impl Sources {
 
     /// Opens everything.
     pub(super) fn open(self, env: &EnvArgs, clock: &Arc<dyn Clock>) -> Result<Vec<Plugged>, Fault> {
+        // What would be overwritten is so only by a run that can be.
+        for one in &self.virtuals {
+            if let Virtual::Model(described) = one {
+                described.spec.check().map_err(|error| Fault::from(error).of(&described.name))?;
+            }
+        }
         let mut all = Vec::new();
         let mut options = vfio::Options { api: env.vfio_api, token: env.vfio_vf_token, iommu: None };
         for address in &self.pci {

@@ -171,6 +171,10 @@ fn nothing_is_overwritten_by_a_run_that_cannot_be() {
     }
     refused(1, &port.replace("--vdev", "fwd --vdev").replace("in.pcap", "missing.pcap"), &["missing.pcap"]);
     assert_eq!(files.out().len(), 7);
+    refused(1, &format!("fwd {port},tee=/nonexistent/tee.pcap"), &["/nonexistent/tee.pcap"]);
+    assert_eq!(files.out().len(), 7);
+    refused(1, &format!("fwd {port} --vdev net_pcap1,rx_pcap=/nonexistent/in.pcap"), &["net_pcap1"]);
+    assert_eq!(files.out().len(), 7);
 }
 
 #[test]

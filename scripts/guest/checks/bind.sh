@@ -1,42 +1,18 @@
 # Giving devices to user space and back, with `pmd bind` and its relatives, on a kernel's real sysfs: QEMU's igb behind an
 # Intel IOMMU, a second one behind it too, for what goes wrong.
-#
-# PMD says which program to take; otherwise it is built.
+
+NIC=8086:10c9 BIND=
+if [ -e /guest/fwd-kit.sh ]; then . /guest/fwd-kit.sh; else . "$here/checks/fwd/kit.sh"; fi
 
 machine() {
-    local pmd=${PMD:-}
-    if [ -z "$pmd" ]; then
-        cargo build --release --quiet --bin pmd --manifest-path "$here/../../Cargo.toml"
-        pmd=$(cargo metadata --format-version 1 --no-deps --manifest-path "$here/../../Cargo.toml" |
-            sed -E 's/.*"target_directory":"([^"]*)".*/\1/')/release/pmd
-    fi
-    put "$pmd" /bin/pmd
+    fwd_program
     iommu
     qemu -device igb,netdev=n0,addr=3 -netdev user,id=n0,restrict=on
     qemu -device igb,netdev=n1,addr=6 -netdev user,id=n1,restrict=on
-    cpus 2
 }
 
 nic() { printf '0000:00:03.0\n'; }
 other() { printf '0000:00:06.0\n'; }
-
-# Runs a command as a user without rights.
-unprivileged() { chroot --userspec=1000:1000 / "$@"; }
-
-# refused WORD… -- COMMAND…: the command must end with an error whose one line contains the words.
-refused() {
-    local words=() word
-    while [ "$1" != -- ]; do
-        words+=("$1")
-        shift
-    done
-    shift
-    if "$@" >/tmp/out 2>/tmp/err; then fail "it did: $*"; fi
-    cat /tmp/err
-    for word in "${words[@]}"; do
-        grep -qF -- "$word" /tmp/err || fail "no '$word' in what $* says"
-    done
-}
 
 down() { ip link set "$(netdev "$1")" down; }
 

@@ -58,6 +58,21 @@ check_mixed_with_a_model() {
     [ "$(stat -c %s /tmp/mixed.pcap)" -gt 200 ]
 }
 
+check_vf_token() {
+    local token=14d63f20-8445-11ea-8900-1f9ce7d5650d function
+    prepare
+    refused 'takes no VF token' -- pmd info -a "$(first)" --vfio-vf-token $token
+    pmd unbind "$(first)"
+    # The kernel looks at its switch for functions when it takes the device.
+    echo Y >/sys/module/vfio_pci/parameters/enable_sriov
+    pmd bind --force "$(first)"
+    pmd bind --vfs 1 "$(first)"
+    pmd info -a "$(first)" --vfio-vf-token $token
+    pmd bind --vfs 0 "$(first)"
+    pmd unbind "$(first)"
+    echo N >/sys/module/vfio_pci/parameters/enable_sriov
+}
+
 check_held_by_the_kernel() {
     prepare
     pmd unbind "$(first)"

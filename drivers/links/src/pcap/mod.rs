@@ -16,4 +16,5 @@ pub use error::PcapError;
 pub use sink::PcapSink;
 pub use source::{PcapSource, Replay};
 pub use tee::Tee;
+pub(crate) use writer::writable;
 pub use writer::{CaptureFormat, Epoch};

@@ -5,7 +5,7 @@
 //! Key types: [`CaptureWriter`], [`CaptureFormat`], [`Epoch`].
 //! Neighbours: written by the sink and the tee.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,6 +37,21 @@ pub struct CaptureFormat {
     pub epoch: Epoch,
 }
 
+/// Finds out whether a capture could be created, and leaves everything as it is.
+pub(crate) fn writable(path: &Path) -> Result<(), PcapError> {
+    let opened = match fs::metadata(path) {
+        // To open a pipe or a device may wait, or do something.
+        Ok(meta) if !meta.is_file() && !meta.is_dir() => Ok(()),
+        Ok(_) => File::options().append(true).open(path).map(drop),
+        Err(_) => File::create_new(path).and_then(|_| fs::remove_file(path)),
+    };
+    opened.map_err(|error| of_create(path, &error))
+}
+
+fn of_create(path: &Path, error: &std::io::Error) -> PcapError {
+    PcapError::File { call: "create", path: PathEnd::path(path), errno: error.into() }
+}
+
 pub(super) struct CaptureWriter {
     path: PathEnd,
     file: BufWriter<File>,
@@ -50,11 +65,7 @@ pub(super) struct CaptureWriter {
 impl CaptureWriter {
     pub(super) fn create(path: &Path, format: CaptureFormat) -> Result<CaptureWriter, PcapError> {
         let name = PathEnd::path(path);
-        let file = File::create(path).map_err(|error| PcapError::File {
-            call: "create",
-            path: name,
-            errno: (&error).into(),
-        })?;
+        let file = File::create(path).map_err(|error| of_create(path, &error))?;
         let mut writer = CaptureWriter {
             path: name,
             file: BufWriter::with_capacity(256 << 10, file),

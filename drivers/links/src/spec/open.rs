@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Kind, Spec, SpecError};
+use crate::pcap::writable;
 use crate::text::Word;
 use crate::{
     CaptureFormat, Generator, Impair, Impairments, KernelDrops, Link, LinkError, Loopback, Meter,
@@ -32,6 +33,21 @@ pub struct Opened {
 impl core::fmt::Debug for Opened {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Opened").field("traffic", &self.traffic).finish_non_exhaustive()
+    }
+}
+
+impl Spec {
+    /// Finds out whether the files that the link needs can be read and written, without changing any: so that a run of
+    /// several links is refused before the first one has overwritten something.
+    ///
+    /// # Errors
+    /// What [`PatchPanel::open`] would answer for the file.
+    pub fn check(&self) -> Result<(), LinkError> {
+        if let Kind::Pcap { rx, replay, tx, .. } = &self.kind {
+            rx.as_deref().map(|path| PcapSource::open(path, *replay)).transpose()?;
+            tx.as_deref().map_or(Ok(()), writable)?;
+        }
+        Ok(self.tee.as_deref().map_or(Ok(()), writable)?)
     }
 }
 
