@@ -16,6 +16,8 @@ use vfio_hal::{Bar, Iova, IovaRange};
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Answer {
     Fenced,
+    /// Another device, which shares the translation, still has the mapping.
+    Shared,
     Unfenced,
     Lost,
 }
@@ -112,6 +114,7 @@ impl Dma for Fake {
         match *self.answer.lock().unwrap() {
             // SAFETY: this device never accesses memory.
             Answer::Fenced => Ok(Unmapped::Fenced(unsafe { Fence::new() })),
+            Answer::Shared => Ok(Unmapped::Shared),
             Answer::Unfenced => Ok(Unmapped::Unfenced),
             Answer::Lost => unreachable!(),
         }

@@ -29,6 +29,33 @@ fn a_fence_frees_even_if_the_device_knew_the_address() {
 }
 
 #[test]
+fn the_fence_of_the_last_device_of_a_context_frees() {
+    let (one, two) = (Fake::answering(Answer::Shared), Fake::answering(Answer::Fenced));
+    let space = space_of(&[&one, &two]);
+    let (region, freed) = alloc(&space, 0x1000);
+    region.bus(0).unwrap();
+    drop(region);
+    assert!(freed.yet());
+    // One that leaves does not hold the memory, because it is fenced off with the other.
+    let (region, freed) = alloc(&space, 0x1000);
+    region.bus(0).unwrap();
+    space.detach(&device(&one)).unwrap();
+    drop(region);
+    assert!(freed.yet());
+    assert_eq!(leaked(&space), (0, 0));
+}
+
+#[test]
+fn a_context_whose_last_device_never_answers_leaks() {
+    let (one, two) = (Fake::answering(Answer::Fenced), Fake::answering(Answer::Shared));
+    let space = space_of(&[&one, &two]);
+    let (region, freed) = alloc(&space, 0x1000);
+    drop(region);
+    assert!(!freed.yet());
+    assert_eq!(leaked(&space), (1, 0x1000));
+}
+
+#[test]
 fn without_a_fence_only_an_address_that_nobody_knows_is_freed() {
     let one = Fake::answering(Answer::Unfenced);
     let space = space_of(&[&one]);

@@ -106,8 +106,12 @@ pub(super) fn open(address: &str, options: &Options) -> Result<Opened, VfioError
         Api::Iommufd => attempt.cdev(),
         Api::Type1 | Api::NoIommu => attempt.by_group(wants),
         Api::Auto => match attempt.cdev() {
+            // Kernels before 2025 take a token by the group only.
             Err(
-                first @ (VfioError::Missing { .. } | VfioError::Permission { .. } | VfioError::Kernel { .. }),
+                first @ (VfioError::TokenNotTaken { .. }
+                | VfioError::Missing { .. }
+                | VfioError::Permission { .. }
+                | VfioError::Kernel { .. }),
             ) => {
                 log::debug!("{}: not by iommufd ({first}), trying its group", node.name);
                 match attempt.by_group(Api::Type1) {
