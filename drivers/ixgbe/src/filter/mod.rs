@@ -4,7 +4,8 @@
 //! promiscuous mode is on; and if its VLAN passes where the VLAN filter is on.
 //!
 //! Key types: [`Filters`] is everything a port was told, so that [`Filters::apply`] can tell a device again after a
-//! reset. Its parts are [`Addresses`] (RAL, RAH, MPSAR), [`Groups`] (MTA) and [`Vlan`] (VFTA, VLNCTRL).
+//! reset. Its tables are the family's ([`pmd_intel::filter`]); `mac` (RAL, RAH, MPSAR), `multicast` (MTA) and [`Vlan`]
+//! (VFTA, VLNCTRL) tell the device.
 //! [`clear_all`] empties the tables that a reset leaves as they were.
 //!
 //! Neighbours: [`port`](crate::port) applies all of it while receive is off; [`Running`](crate::Running) changes
@@ -16,6 +17,7 @@ mod multicast;
 mod tests;
 mod vlan;
 
+use pmd_intel::filter::{Addresses, Bits};
 use vfio_hal::DeviceError;
 use vfio_hal::pmd::{MacAddr, PortError};
 use vfio_hal::regs::{Register, Writable};
@@ -25,14 +27,12 @@ use crate::hw::Hw;
 use crate::regs::{
     ETQF, ETQS, FCTRL, FTQF, Ixgbe, MPSAR, MTA, PFUTA, PFVLVF, PFVLVFB, RAH, RAL, SYNQF, VFTA,
 };
-use mac::Addresses;
-use multicast::Groups;
 use vlan::Vlan;
 
 /// The receive filters of a port.
 pub(crate) struct Filters {
-    addresses: Addresses,
-    groups: Groups,
+    addresses: Addresses<{ mac::ENTRIES - 1 }>,
+    groups: Bits,
     vlan: Vlan,
     promiscuous: bool,
     all_multicast: bool,
@@ -42,8 +42,8 @@ impl Filters {
     /// Returns filters that let packets to `mac` and broadcasts pass, or everything.
     pub(crate) fn new(mac: MacAddr, promiscuous: bool) -> Filters {
         Filters {
-            addresses: Addresses::new(mac),
-            groups: Groups::new(),
+            addresses: Addresses::new(mac, mac::ENTRIES),
+            groups: Bits::NONE,
             vlan: Vlan::new(),
             promiscuous,
             all_multicast: false,
@@ -57,8 +57,8 @@ impl Filters {
 
     /// Tells the device everything. Receive must be off (RXCTRL.RXEN).
     pub(crate) fn apply(&self, hw: &mut Hw) -> Result<(), PortError> {
-        self.addresses.apply(hw)?;
-        self.groups.apply(hw)?;
+        self.addresses.entries().try_for_each(|(entry, mac)| mac::write(hw, entry, mac))?;
+        multicast::apply(hw, &self.groups)?;
         self.vlan.apply(hw)?;
         self.write_modes(hw)
     }
@@ -77,22 +77,22 @@ impl Filters {
 
     /// Changes the port's own address. Packets to either may be lost while it changes.
     pub(crate) fn set_mac(&mut self, hw: &mut Hw, mac: MacAddr) -> Result<(), PortError> {
-        self.addresses.replace_own(hw, mac)
+        self.addresses.replace_own(mac, |entry, mac| mac::write(hw, entry, mac))
     }
 
     /// Receives packets to a further unicast address; nothing changes if it was added before.
     pub(crate) fn add_mac(&mut self, hw: &mut Hw, mac: MacAddr) -> Result<(), PortError> {
-        self.addresses.add(hw, mac)
+        self.addresses.add(mac, |entry, mac| mac::write(hw, entry, mac))
     }
 
     /// Stops receiving packets to an address that was added.
     pub(crate) fn remove_mac(&mut self, hw: &mut Hw, mac: MacAddr) -> Result<(), PortError> {
-        self.addresses.remove(hw, mac)
+        self.addresses.remove(mac, |entry, mac| mac::write(hw, entry, mac))
     }
 
     /// Replaces the list of multicast groups. Packets to groups that stay in it are not lost meanwhile.
     pub(crate) fn set_multicast(&mut self, hw: &mut Hw, groups: &[MacAddr]) -> Result<(), PortError> {
-        self.groups.replace(hw, groups)
+        multicast::replace(hw, &mut self.groups, groups)
     }
 
     /// Filters received packets by VLAN, or lets all pass. Untagged packets always pass.

@@ -4,6 +4,7 @@
 //! a second tag. Whether a tag is taken out of a packet is each queue's own setting (RXDCTL.VME), see
 //! [`RxQueue::set_vlan_strip`](crate::RxQueue::set_vlan_strip).
 
+use pmd_intel::filter::Bits;
 use vfio_hal::pmd::PortError;
 
 use crate::hw::{Chip, Hw};
@@ -16,35 +17,28 @@ const TAG: u16 = 0x8100;
 const POOLING_MODE: u32 = 3 << 16;
 
 pub(super) struct Vlan {
-    table: [u32; 128],
+    table: Bits,
     filter: bool,
     outer: Option<u16>,
 }
 
 impl Vlan {
     pub(super) fn new() -> Vlan {
-        Vlan { table: [0; 128], filter: false, outer: None }
+        Vlan { table: Bits::NONE, filter: false, outer: None }
     }
 
     /// Writes the table and the types of tags. What is in force comes with [`write_control`](Self::write_control).
     pub(super) fn apply(&self, hw: &mut Hw) -> Result<(), PortError> {
-        for (index, word) in self.table.iter().enumerate() {
-            hw.regs.at::<VFTA>(index)?.write(VFTA::new(*word));
+        for (index, word) in self.table.words() {
+            hw.regs.at::<VFTA>(index)?.write(VFTA::new(word));
         }
         self.write_outer(hw);
         Ok(hw.check()?)
     }
 
     pub(super) fn set(&mut self, hw: &mut Hw, id: u16, on: bool) -> Result<(), PortError> {
-        let (index, bit) = (usize::from(id >> 5), 1 << (id & 31));
-        let word = self.table.get_mut(index).ok_or(PortError::OutOfRange {
-            what: "the VLAN id",
-            value: id.into(),
-            min: 0,
-            max: 4095,
-        })?;
-        *word = if on { *word | bit } else { *word & !bit };
-        hw.regs.at::<VFTA>(index)?.write(VFTA::new(*word));
+        let (index, word) = self.table.set(id, on)?;
+        hw.regs.at::<VFTA>(index)?.write(VFTA::new(word));
         Ok(hw.check()?)
     }
 

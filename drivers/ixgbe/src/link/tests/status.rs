@@ -91,7 +91,7 @@ fn events_are_told_apart_and_pins_mean_something_with_a_cage_only() {
 
 #[test]
 fn speeds_read_well() {
-    assert_eq!(Speeds::ALL.to_string(), "10G, 5G, 2.5G, 1G, 100M");
+    assert_eq!(Speeds::ALL.to_string(), "10G, 5G, 2.5G, 1G, 100M, 10M");
     assert_eq!((Speeds::GB10 | Speeds::GB1).to_string(), "10G, 1G");
     assert_eq!(Speeds::NONE.to_string(), "none");
     assert_eq!(Speeds::ALL & Speeds::GB1, Speeds::GB1);
