@@ -58,19 +58,19 @@ check_mixed_with_a_model() {
     [ "$(stat -c %s /tmp/mixed.pcap)" -gt 200 ]
 }
 
+# A physical function in user space tells its secret; its virtual ones are opened with it only.
 check_vf_token() {
     local token=14d63f20-8445-11ea-8900-1f9ce7d5650d function
     prepare
-    refused 'takes no VF token' -- pmd info -a "$(first)" --vfio-vf-token $token
-    pmd unbind "$(first)"
-    # The kernel looks at its switch for functions when it takes the device.
-    echo Y >/sys/module/vfio_pci/parameters/enable_sriov
-    pmd bind --force "$(first)"
-    pmd bind --vfs 1 "$(first)"
-    pmd info -a "$(first)" --vfio-vf-token $token
+    pmd bind -i --vfs 1 "$(first)" | tee /tmp/vfs
+    function=$(sed -n 's/.*virtual functions: \([^ ]*\).*/\1/p' /tmp/vfs)
+    start -a "$(first)" --forward-mode rxonly --vfio-vf-token $token
+    refused 'share a secret' --vfio-vf-token -- pmd info -a "$function"
+    refused 'share a secret' -- pmd info -a "$function" --vfio-vf-token 00000000-8445-11ea-8900-1f9ce7d5650d
+    # It is opened, and then nobody here drives it.
+    refused 'no driver for device 8086:10ca' -- pmd info -a "$function" --vfio-vf-token $token
+    stop
     pmd bind --vfs 0 "$(first)"
-    pmd unbind "$(first)"
-    echo N >/sys/module/vfio_pci/parameters/enable_sriov
 }
 
 check_held_by_the_kernel() {
