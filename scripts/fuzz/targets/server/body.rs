@@ -9,7 +9,7 @@ impl Body {
     pub(crate) fn message(&self, saved: &[u8]) -> (u16, Vec<u8>, Vec<Fd>) {
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
         let longs = |longs: &[u64]| longs.iter().flat_map(|long| long.to_ne_bytes()).collect::<Vec<u8>>();
-        let pages = |pages: u8| u64::from(pages % 32) * PAGE;
+        let pages = |pages: u8| u64::from(pages % 8) * PAGE;
         let access = |offset: u64, region: u8, count: usize| {
             [longs(&[offset]), words(&[region.into(), count as u32])].concat()
         };

@@ -16,7 +16,7 @@ use rustix::net::{
 };
 use vfio_user_kit::server::{LostClient, Server, ServerOptions};
 
-use crate::input::{Fd, Flags, Input, Step};
+use crate::input::{Body, Fd, Flags, Input, Step};
 use crate::model::{ADDRESS, COMMAND, Everything, LENGTH};
 
 /// Bytes of data in a message: little, so that inputs can be larger.
@@ -91,12 +91,19 @@ impl Bench {
 
     pub(crate) fn step(&mut self, step: &Step) {
         match step {
-            Step::Version { twin, multi, fds, transfer } => {
+            Step::Version { twin, multi, fds, transfer, master } => {
                 let json = format!(
                     r#"{{"capabilities":{{"max_msg_fds":{fds},"max_data_xfer_size":{transfer},"write_multiple":{multi},"twin_socket":{{"supported":{twin}}},"migration":{{"pgsize":4096}}}}}}"#
                 );
                 let body = [&[0, 0, 1, 0], json.as_bytes(), &[0]].concat();
                 self.command(1, 0, &body, &[]);
+                if *master {
+                    let head = [
+                        4u64.to_ne_bytes(),
+                        [7u32, 2].map(u32::to_ne_bytes).concat().try_into().expect("8 bytes"),
+                    ];
+                    self.command(10, 0, &[&head.concat()[..], &[6, 0]].concat(), &[]);
+                }
             }
             Step::Command { body, flags, fds } => {
                 let (command, bytes, mut own) = body.message(&self.saved);
@@ -110,13 +117,50 @@ impl Bench {
             }
             Step::Register { register, value } => self.write32(u64::from(*register % 16) * 4, *value),
             Step::Act { command, page, offset, len } => {
-                let address = u64::from(*page % 32) * PAGE + u64::from(*offset % 4096);
+                let address = u64::from(*page % 8) * PAGE + u64::from(*offset % 4096);
                 self.write32(ADDRESS, address as u32);
                 self.write32(ADDRESS + 4, 0);
                 self.write32(LENGTH, (*len).into());
                 self.write32(COMMAND, (*command).into());
                 self.run();
                 self.server.step();
+            }
+            Step::Hold { page, pages, file, all } => {
+                let map = Body::DmaMap { flags: 3, offset: 0, page: *page, pages: *pages, file: *file };
+                let unmap = Body::DmaUnmap { all: *all, page: *page, pages: *pages };
+                let hold = Step::Act { command: 9, page: *page, offset: 8, len: 4096 };
+                for (body, then) in [(map, Some(hold)), (unmap, None)] {
+                    let (command, bytes, fds) = body.message(&[]);
+                    self.command(command, 0, &bytes, &fds);
+                    if let Some(step) = then {
+                        self.step(&step);
+                    }
+                }
+            }
+            Step::Arm { action, index, start, count } => {
+                let count = count % 8 + 1;
+                let (data, fds) = (2, vec![Fd::Event; count.into()]);
+                let (action, index, start) = (*action, *index, *start);
+                let body = Body::SetIrqs { data, action, index, start, count, bools: Vec::new(), fds };
+                let (command, bytes, fds) = body.message(&[]);
+                self.command(command, 0, &bytes, &fds);
+            }
+            Step::Cross { page, read, bodies } => {
+                let map = Body::DmaMap { flags: 3, offset: 0, page: *page, pages: 1, file: None };
+                let (command, bytes, _) = map.message(&[]);
+                self.command(command, 0, &bytes, &[]);
+                self.write32(ADDRESS, u32::from(*page % 8) * PAGE as u32);
+                self.write32(ADDRESS + 4, 0);
+                self.write32(LENGTH, 64);
+                self.write32(COMMAND, if *read { 1 } else { 2 });
+                for body in bodies.iter().take(8) {
+                    let (command, bytes, fds) = body.message(&self.saved);
+                    let bytes = self.message(command, 0, &bytes);
+                    self.expect(command, 0);
+                    self.put(&bytes, &fds);
+                }
+                self.server.step();
+                self.run();
             }
             Step::Any { command, flags, body, fds } => {
                 self.command(*command, *flags, body, &fds[..fds.len().min(20)]);
@@ -189,7 +233,7 @@ impl Bench {
         self.read();
         assert!(!self.in_step || self.expected.is_empty(), "no answer to {:?}", self.expected);
         self.reconnect();
-        self.step(&Step::Version { twin: false, multi: false, fds: 1, transfer: 4096 });
+        self.step(&Step::Version { twin: false, multi: false, fds: 1, transfer: 4096, master: true });
         self.command(4, 0, &[16u32, 0, 0, 0].map(u32::to_ne_bytes).concat(), &[]);
         self.run();
         self.read();
@@ -236,8 +280,14 @@ impl Bench {
         self.send(&bytes, fds);
     }
 
-    /// Sends bytes, and lets the server work when it must before it takes more.
+    /// Sends bytes, and has the server handle them.
     fn send(&mut self, bytes: &[u8], fds: &[Fd]) {
+        self.put(bytes, fds);
+        self.run();
+    }
+
+    /// Sends bytes, and lets the server work when it must before it takes more.
+    fn put(&mut self, bytes: &[u8], fds: &[Fd]) {
         let made: Vec<OwnedFd> = fds.iter().map(|fd| self.make(*fd)).collect();
         let borrowed: Vec<BorrowedFd<'_>> = made.iter().map(AsFd::as_fd).collect();
         let mut sent = 0;
@@ -262,7 +312,6 @@ impl Bench {
         if sent < bytes.len() {
             self.in_step = false;
         }
-        self.run();
     }
 
     /// Reads what there is, and checks that it is the answers to what was asked.
@@ -325,7 +374,7 @@ impl Bench {
         let file = |pages: u8| {
             let file = memfd_create("client", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
                 .expect("a memory file");
-            ftruncate(&file, u64::from(pages % 16) * PAGE).expect("its size");
+            ftruncate(&file, u64::from(8 + pages % 8) * PAGE).expect("its size");
             file
         };
         let keep = |list: &mut Vec<OwnedFd>, fd: OwnedFd| {

@@ -24,6 +24,7 @@ pub(crate) enum Step {
         multi: bool,
         fds: u8,
         transfer: u16,
+        master: bool,
     },
     /// A message with a body that may be right.
     Command {
@@ -42,6 +43,26 @@ pub(crate) enum Step {
         page: u8,
         offset: u16,
         len: u16,
+    },
+    /// Memory is mapped, the model holds some of it, and the client takes it back.
+    Hold {
+        page: u8,
+        pages: u8,
+        file: Option<Fd>,
+        all: bool,
+    },
+    /// Vectors are armed, or masked and unmasked, by eventfd.
+    Arm {
+        action: u8,
+        index: u8,
+        start: u8,
+        count: u8,
+    },
+    /// Commands that are there when the model asks the client for memory.
+    Cross {
+        page: u8,
+        read: bool,
+        bodies: Vec<Body>,
     },
     /// Any command with any body.
     Any {
