@@ -12,7 +12,9 @@ use crate::kit::{Toy, options};
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn sinks<const N: usize>() -> ([Arc<EventFd>; N], [Option<Arc<dyn IrqSink>>; N]) {
+type Sink = Option<Arc<dyn IrqSink>>;
+
+fn sinks<const N: usize>() -> ([Arc<EventFd>; N], [Sink; N]) {
     let fds = std::array::from_fn(|_| Arc::new(EventFd::new().unwrap()));
     let sinks = fds.clone().map(|fd: Arc<EventFd>| Some(fd as Arc<dyn IrqSink>));
     (fds, sinks)

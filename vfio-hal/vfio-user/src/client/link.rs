@@ -179,9 +179,8 @@ impl Link {
         let flags = if reply { TYPE_COMMAND } else { TYPE_COMMAND | NO_REPLY };
         let header = Header { id: wait.id, command: command as u16, flags, ..Header::default() };
         main.channel.push(Outgoing::new(header, body, fds));
-        self.await_reply(main, &wait).map_err(|error| {
+        self.await_reply(main, &wait).inspect_err(|&error| {
             self.fail(error);
-            error
         })
     }
 

@@ -253,8 +253,7 @@ impl Client {
         if !self.agreed.write_multiple {
             return Err(ClientError::NotOffered { what: "several writes in one message" });
         }
-        let bytes = size_of::<u64>() + size_of_val(writes).max(writes.len() * size_of::<MultiWrite>());
-        if bytes > self.max_transfer() {
+        if size_of::<u64>() + writes.len() * size_of::<MultiWrite>() > self.max_transfer() {
             return Err(ClientError::Invalid { command: COMMAND, what: "too many writes for one message" });
         }
         let mut body = (writes.len() as u64).as_bytes().to_vec();

@@ -32,9 +32,8 @@ pub(super) fn negotiate(link: &Link, options: &ClientOptions) -> Result<Agreed, 
     let mut body = wire::Version { major: 0, minor: MINOR }.as_bytes().to_vec();
     body.extend_from_slice(&ours.to_json());
     let reply = link.request(Command::Version, &body, Vec::new())?;
-    agree(&ours, reply).map_err(|error| {
+    agree(&ours, reply).inspect_err(|&error| {
         link.fail(error);
-        error
     })
 }
 

@@ -18,8 +18,10 @@ pub(crate) const ERROR: u32 = 1 << 5;
 /// Bytes to send, with descriptors.
 pub(crate) type Parcel = (Vec<u8>, Vec<OwnedFd>);
 
+type Call = fn(&Client) -> Result<(), ClientError>;
+
 /// Every command that a client sends after the first one, as a user calls it.
-pub(crate) const CALLS: [(u16, fn(&Client) -> Result<(), ClientError>); 17] = [
+pub(crate) const CALLS: [(u16, Call); 17] = [
     (DMA_MAP, |client| client.dma_map(0x10000, 0x1000, (true, true), None)),
     (DMA_MAP, |client| {
         let file = memory(0x1000, true);
