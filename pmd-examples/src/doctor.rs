@@ -6,8 +6,10 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 use vfio_hal::dma::memory::{Memlock, hugepage_pools, hugetlbfs_mounts};
+use vfio_hal::pci::discovery::{Holder, System};
 
 use crate::fault::Fault;
+use crate::port::drivers;
 use crate::{out, output};
 
 /// Check what this machine offers.
@@ -45,7 +47,7 @@ impl Check {
 
 /// Runs the command.
 pub(crate) fn run(args: &DoctorArgs) -> Result<(), Fault> {
-    let checks = [iommu(), vfio(), hugepages(), memlock(), isolated(), governor(), tun()];
+    let checks = [iommu(), vfio(), devices(), hugepages(), memlock(), isolated(), governor(), tun()];
     if args.json {
         return output::json(&checks);
     }
@@ -67,7 +69,29 @@ fn entries(path: &str) -> usize {
 fn iommu() -> Check {
     let groups = entries("/sys/kernel/iommu_groups");
     let advice = "switch on VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on or amd_iommu=on";
-    Check::new("IOMMU", groups != 0, format!("{groups} groups"), advice)
+    let without = System::new().no_iommu_mode() == Some(true);
+    let found = match (groups, without) {
+        (0, true) => "none; VFIO may do without (no-IOMMU mode is on)".to_owned(),
+        _ => format!("{groups} groups"),
+    };
+    Check::new("IOMMU", groups != 0, found, advice)
+}
+
+/// What there is to drive.
+fn devices() -> Check {
+    let all = System::new().devices().unwrap_or_default();
+    let network: Vec<_> = all.iter().filter(|found| found.is_network()).collect();
+    let given = network.iter().filter(|found| found.holder() == Holder::Vfio).count();
+    let known =
+        network.iter().filter(|found| drivers::of(found.ids.vendor, found.ids.device).is_some()).count();
+    let found =
+        format!("{} network devices, {known} with a driver here, {given} given to user space", network.len());
+    Check::new(
+        "devices",
+        given != 0,
+        found,
+        "`pmd status` lists them, `pmd bind BDF` gives one to user space",
+    )
 }
 
 fn vfio() -> Check {
@@ -85,7 +109,7 @@ fn hugepages() -> Check {
     let mounts = hugetlbfs_mounts().len();
     let good = pools.iter().any(|pool| pool.free != 0);
     let list = if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-    let advice = "reserve some: sysctl vm.nr_hugepages=512; without, buffers are in 4 KiB pages";
+    let advice = "reserve some: pmd hugepages --setup 1G; without, buffers are in 4 KiB pages";
     Check::new("hugepages", good, format!("{list}; {mounts} hugetlbfs mounts"), advice)
 }
 

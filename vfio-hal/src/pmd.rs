@@ -326,7 +326,7 @@ pub enum PortError {
     #[error(transparent)]
     Ring(#[from] RingError),
     /// The driver is not for this device.
-    #[error("the driver is not for device {vendor:04x}:{device:04x}")]
+    #[error("the driver is not for device {vendor:04x}:{device:04x}: take the one that lists these ids")]
     WrongDevice {
         /// PCI vendor id.
         vendor: u16,
@@ -355,7 +355,7 @@ pub enum PortError {
         what: &'static str,
     },
     /// A table of the device is full.
-    #[error("the device has only {capacity} {what}, and all are taken")]
+    #[error("the device has only {capacity} {what}, and all are taken: remove one first")]
     TableFull {
         /// Which table.
         what: &'static str,
@@ -372,13 +372,17 @@ pub enum PortError {
         what: &'static str,
     },
     /// The EEPROM's content is not right.
-    #[error("the EEPROM's checksum is {found:#06x}, it must be 0xbaba: the device's NVM is damaged")]
+    #[error(
+        "the EEPROM's checksum is {found:#06x}, it must be 0xbaba: the device's NVM is damaged, restore it with the vendor's tool"
+    )]
     EepromChecksum {
         /// The sum found.
         found: u16,
     },
     /// The MAC address in the EEPROM cannot be one.
-    #[error("the address in the EEPROM, {mac}, is not a station's")]
+    #[error(
+        "the address in the EEPROM, {mac}, is not a station's: the NVM was never written, or is damaged; write it with the vendor's tool"
+    )]
     BadMac {
         /// What it says.
         mac: MacAddr,
