@@ -79,10 +79,11 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Fault> {
     let stop = Stop::on_signal()?;
     let links: Vec<Spec> = args.link.iter().map(|link| link.parse()).collect::<Result<_, _>>()?;
     let (opened, control) = open(args, &links)?;
+    // Holds for this thread and those that it starts, so before any of them.
+    let rules = if args.no_sandbox { None } else { Some(confine_files(&args.socket).map_err(run_fault)?) };
     if let Some(control) = control {
         control::listen(control)?;
     }
-    let rules = if args.no_sandbox { None } else { Some(confine_files(&args.socket).map_err(run_fault)?) };
     let end = Arc::new(AtomicBool::new(false));
     let mut all = Vec::new();
     let mut gates = Vec::new();
@@ -131,7 +132,10 @@ fn open(args: &ServeArgs, links: &[Spec]) -> Result<(Vec<Opened>, Option<Control
     let mut panel = PatchPanel::new();
     let (mut all, mut control) = (Vec::new(), None);
     for (number, socket) in args.socket.iter().enumerate() {
-        let made = device::make(args, number, links.get(number), &mut panel)?;
+        let mut made = device::make(args, number, links.get(number), &mut panel)?;
+        if args.incoming && made.model.migration().is_none() {
+            return Err(Fault::Usage("--incoming: this device's state cannot be moved".into()));
+        }
         let decoder = args.trace_mmio.then_some(made.decoder);
         if args.control {
             control = made.control;

@@ -42,6 +42,8 @@ fn mistakes_are_one_line_with_the_way_out() {
         "each device takes one of both",
     );
     fails(&["ixgbe", "--socket", socket, "--link", "nonsense"], 2, "nonsense");
+    fails(&["afu", "--socket", socket, "--incoming"], 2, "cannot be moved");
+    fails(&["afu", "--socket", socket, "--link", "loop"], 2, "plugged into none");
     fails(&["e1000", "--socket", socket, "--link", "loop"], 2, "e1000");
     fails(&["ixgbe", "--socket", file, "--link", "loop"], 1, "choose another path");
     fails(&["ixgbe", "--socket", "/nonexistent/socket", "--link", "loop"], 1, "/nonexistent/socket");
