@@ -31,7 +31,7 @@ impl Words for Counted<'_> {
     }
 
     fn word(&self, offset: u64) -> Result<u64, DeviceError> {
-        assert!(offset % 8 == 0 && offset + 8 <= self.bytes.len() as u64, "read at {offset:#x}");
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.bytes.len() as u64, "read at {offset:#x}");
         self.reads.set(self.reads.get() + 1);
         self.bytes.word(offset)
     }

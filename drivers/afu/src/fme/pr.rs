@@ -19,8 +19,9 @@ use crate::regs::fme::pr::{PR_CTRL, PR_DATA, PR_ERR, PR_STS, Pr};
 
 /// How long each step may take (Linux, `PR_WAIT_TIMEOUT`).
 const LIMIT: Duration = Duration::from_secs(8);
-/// How often one looks.
-const EVERY: Duration = Duration::from_micros(10);
+/// How often one looks whether a step is done, and whether there is credit.
+const EVERY: Duration = Duration::from_micros(500);
+const EVERY_CREDIT: Duration = Duration::from_micros(100);
 /// Words between two reports of progress.
 const REPORT_EVERY: usize = 4096;
 
@@ -173,8 +174,8 @@ impl Engine<'_> {
             // The engine wants one word of credit to be left.
             if credit <= 1 {
                 let enough = |status: PR_STS| status.credit() > 1;
-                credit =
-                    self.poll("reconfiguration engine: credit").register(self.pr.single(), enough)?.credit();
+                let poll = self.poll("reconfiguration engine: credit").every(EVERY_CREDIT);
+                credit = poll.register(self.pr.single(), enough)?.credit();
             }
             self.pr.write(PR_DATA::default().with_data(u32::from_le_bytes(*word).into()));
             credit -= 1;

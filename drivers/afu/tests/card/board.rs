@@ -52,6 +52,14 @@ fn counters_count_what_an_accelerator_does() {
         let names = fme.metrics().unwrap();
         assert_eq!(names.iter().any(|metric| metric.name == "cache_read_hit"), integrated);
         assert!(names.iter().any(|metric| metric.name == "fab_mmio_read" && metric.value > 0));
+
+        fme.freeze_perf(true).unwrap();
+        let frozen = read(FabricEvent::Pcie0Read);
+        nlb.run(&Test { lines: 64, ..Test::default() }, &buffers).unwrap();
+        assert_eq!(read(FabricEvent::Pcie0Read), frozen);
+        fme.freeze_perf(false).unwrap();
+        fme.reset_perf().unwrap();
+        assert!(read(FabricEvent::Pcie0Read) < frozen);
     }
 }
 

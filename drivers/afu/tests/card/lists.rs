@@ -4,6 +4,11 @@ use pmd_afu::dfl::{Kind, Start};
 use pmd_afu::{AfuError, Filter, Sharing, enumerate, guid};
 use pmd_afu_model::{AfuKind, Config, Discovery, Headers};
 
+use std::sync::Arc;
+
+use vfio_hal::bar::Width;
+use vfio_hal::testing::FakeDevice;
+
 use crate::bench::Bench;
 
 const KINDS: [AfuKind; 3] = [AfuKind::Nlb0, AfuKind::HeLpbk, AfuKind::HeMem];
@@ -92,4 +97,31 @@ fn registers_are_read_in_their_width_and_not_beyond_the_end() {
         assert!(afu.read64(offset).is_err(), "{offset:#x}");
     }
     assert!(afu.read64(0x2a).is_err(), "not aligned");
+}
+
+#[test]
+fn an_accelerator_without_a_port_is_reset_with_its_function() {
+    // A virtual function whose BAR 0 is the accelerator.
+    let device = Arc::new(FakeDevice::new(0x10000));
+    let registers = device.registers().registers().clone();
+    let (low, high) = guid::words(guid::DUMMY);
+    for (at, word) in [(0x00, 1 << 60 | 1 << 40), (0x08, low), (0x10, high)] {
+        registers.write(at, Width::W64, word);
+    }
+    let bench = Bench::new(Config::default());
+    let card = bench.open_as(device.clone()).unwrap();
+    assert!(card.fme().is_err() && card.ports().is_empty());
+    let found = card.accelerators();
+    assert_eq!(
+        (found.len(), found[0].guid, found[0].port, found[0].mmio_size),
+        (1, Some(guid::DUMMY), None, 0x10000)
+    );
+    let afu = card.open_afu(guid::DUMMY, Sharing::Exclusive).unwrap();
+    assert!(afu.port().is_none());
+    afu.write64(0x28, 5).unwrap();
+    assert_eq!(afu.read64(0x28), Ok(5));
+    assert_eq!(device.resets(), 0);
+    afu.reset().unwrap();
+    assert_eq!(device.resets(), 1);
+    assert!(afu.read64(0x28).is_ok());
 }

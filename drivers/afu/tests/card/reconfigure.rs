@@ -1,11 +1,15 @@
 //! Partial reconfiguration, and the files for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pmd_afu::gbs::{Builder, Gbs};
 use pmd_afu::guid::Uuid;
 use pmd_afu::{AfuError, PrError, Progress, Sharing, guid};
-use pmd_afu_model::{AfuKind, Config, bitstream};
+use pmd_afu_model::{AfuKind, Config, Timing, bitstream};
+
+use vfio_hal::wrap::{FaultInjector, Faults};
+use vfio_hal::{Clock, DeviceError};
 
 use crate::bench::Bench;
 
@@ -69,4 +73,46 @@ fn a_foreign_bitstream_is_refused_before_and_by_the_engine() {
     fme.reconfigure(0, &Gbs::parse(&good).unwrap(), |_| ()).unwrap();
     card.open_afu(guid::HE_MEM, Sharing::Exclusive).unwrap();
     bench.pass(Duration::from_millis(1));
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_given_eight_seconds() {
+    // Where the model has the engine's registers, and bits of them that never change.
+    const ENGINE: u64 = 0x5000;
+    let interface = Config::default().interface_id;
+    let bytes = file(interface, guid::HE_LBK);
+    let gbs = Gbs::parse(&bytes).unwrap();
+    for (register, mask, value, says) in
+        [(0x08, 1 << 4, 0, "reset"), (0x10, 1 << 16, 1 << 16, "idle"), (0x10, 0x1ff, 1, "credit")]
+    {
+        let bench = Bench::new(Config::default());
+        let faults = Faults::new().stuck(0, ENGINE + register, mask, value);
+        let injector = Arc::new(FaultInjector::new(bench.device.clone(), faults));
+        let card = bench.open_as(injector.clone()).unwrap();
+        let fme = card.fme().unwrap();
+        let before = bench.clock.now();
+        late(fme.reconfigure(0, &gbs, |_| ()), says);
+        assert!(bench.clock.now() - before < Duration::from_secs(9), "{says}");
+        assert!(!card.port(0).unwrap().is_in_reset(), "released all the same");
+        // Intact again, the same card takes the bitstream.
+        injector.set(Faults::new());
+        fme.reconfigure(0, &gbs, |_| ()).unwrap();
+        card.open_afu(guid::HE_LBK, Sharing::Exclusive).unwrap();
+    }
+
+    // The data are in, and the engine works on them for an hour.
+    let timing = Timing { pr_load: Duration::from_secs(3600), ..Timing::default() };
+    let bench = Bench::new(Config { timing, ..Config::default() });
+    let card = bench.card();
+    late(card.fme().unwrap().reconfigure(0, &gbs, |_| ()), "completion");
+    assert!(!card.port(0).unwrap().is_in_reset());
+}
+
+fn late(result: Result<(), AfuError>, says: &str) {
+    match result.unwrap_err() {
+        AfuError::Device(DeviceError::Timeout { what, millis: 8000 }) => {
+            assert!(what.contains(says), "{what}")
+        }
+        error => panic!("{says}: {error}"),
+    }
 }
