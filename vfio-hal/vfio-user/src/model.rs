@@ -230,7 +230,8 @@ pub struct SharedArea {
     pub offset: u64,
     /// Bytes; whole pages.
     pub len: u64,
-    /// The file. A file for each area keeps a client from mapping what is not meant for it.
+    /// The file. A file for each area keeps a client from mapping what is not meant for it. With a doorbell in the area it
+    /// must be a memory file that is sealed against shrinking.
     pub file: std::sync::Arc<std::os::fd::OwnedFd>,
     /// Where in the file the area starts.
     pub file_offset: u64,

@@ -10,7 +10,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 use rustix::io::Errno;
 
 use crate::memory::View;
@@ -128,6 +128,14 @@ impl SharedWord {
         let Some(area) = areas.iter().find(inside) else { return Ok(None) };
         let at = offset - area.offset;
         let page = at & !(PAGE - 1);
+        // Touching a page that is not there would end the process, and the client has the file too.
+        let end = (area.file_offset + page).checked_add(PAGE).ok_or(Errno::INVAL)?;
+        if !fcntl_get_seals(&area.file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK)) {
+            return Err(Errno::PERM);
+        }
+        if (fstat(&area.file)?.st_size as u64) < end {
+            return Err(Errno::INVAL);
+        }
         let view = View::new(area.file.as_fd(), area.file_offset + page, PAGE, PAGE, true)?;
         Ok(Some(SharedWord { view: Arc::new(view), at: at - page }))
     }

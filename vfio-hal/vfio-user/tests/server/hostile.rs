@@ -1,6 +1,10 @@
 //! Clients that do not keep to the protocol: each gets its errno, and the stream stays in step.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use vfio_user_kit::server::ServerOptions;
 
 use crate::common::*;
 use crate::table::{Row, rows};
@@ -170,5 +174,38 @@ fn random_messages_end_nothing() {
         }
     }
     let mut client = Client::open(&served.path);
+    client.check();
+}
+
+#[test]
+fn answers_without_an_end_hold_nobody_up() {
+    let patience = std::time::Duration::from_millis(100);
+    let served = Served::with(Toy::default(), ServerOptions { patience, ..ServerOptions::default() });
+    let mut client = Client::open(&served.path);
+    client.bus_master();
+    assert_eq!(client.map(0x1000, 0x1000, 3, None), 0);
+    let stop = Arc::new(AtomicBool::new(false));
+    let flood = |client: &Client| {
+        let (socket, stop) = (client.socket.try_clone().unwrap(), stop.clone());
+        std::thread::spawn(move || {
+            // Nobody has asked with this number.
+            let answers = message(u16::MAX, DMA_READ, 1, &longs(&[0x1000, 0])).repeat(100);
+            while !stop.load(Ordering::Relaxed) {
+                send(socket.as_fd(), &answers, &[]);
+            }
+        })
+    };
+    // While the server waits for an answer: its patience ends all the same, and the model has its next turn.
+    client.start(reg::READ, 0x1000, 8);
+    assert_eq!(client.receive().command, DMA_READ);
+    let flooding = flood(&client);
+    std::thread::sleep(4 * patience);
+    served.check_alive();
+    // And while it waits for commands.
+    std::thread::sleep(patience);
+    served.check_alive();
+    stop.store(true, Ordering::Relaxed);
+    flooding.join().unwrap();
+    assert_eq!(client.finish(), reg::FAULT);
     client.check();
 }

@@ -232,6 +232,20 @@ fn mapped_doorbells_are_read_from_the_shared_page() {
 }
 
 #[test]
+fn a_doorbell_in_a_file_that_may_shrink_is_refused() {
+    let spec = Spec { doorbells: vec![(2, 0x2010)], ..toy_spec() };
+    for (file, errno) in
+        [(memory(0x3000, false), rustix::io::Errno::PERM), (memory(0x2fff, true), rustix::io::Errno::INVAL)]
+    {
+        let shared = vec![area(&Arc::new(file), 0x2000, 0x1000, 0x2000)];
+        let toy = Toy { spec: spec.clone(), shared, ..Toy::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let error = Server::bind(&folder.path().join("s"), toy, ServerOptions::default()).unwrap_err();
+        assert_eq!(error, ServerError::System { what: "map a page of shared registers", errno });
+    }
+}
+
+#[test]
 fn shared_registers_are_whole_pages() {
     for (offset, len) in [(0, 0), (0, 100), (0x10, 0x1000), (u64::MAX - 0xfff, 0x1000)] {
         assert_eq!(SharedRegisters::new(0, offset, len).unwrap_err(), SharedError::Pages { offset, len });
