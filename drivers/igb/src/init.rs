@@ -5,8 +5,8 @@ use vfio_hal::pci;
 use vfio_hal::pmd::PortError;
 use vfio_hal::{DeviceError, poll};
 
-use crate::hw::Hw;
-use crate::regs::{CTRL, CTRL_EXT, EEC, EICR, EIMC, ICR, IMC, RCTL, RXCSUM, STATUS, TCTL};
+use crate::hw::{Chip, Hw};
+use crate::regs::{CTRL, CTRL_EXT, DVMOLR, EEC, EICR, EIMC, ICR, IMC, RCTL, RXCSUM, STATUS, TCTL};
 
 /// Stops all DMA by the device and resets it (4.3.1, 5.2.3.3). The proof covers everything it was given.
 pub(crate) fn reset(hw: &mut Hw) -> Result<Quiesced, DeviceError> {
@@ -59,10 +59,16 @@ fn disable_master(hw: &mut Hw) -> Result<Quiesced, DeviceError> {
 }
 
 /// Sets up what all receive queues share, with receive off (4.5.9).
-pub(crate) fn receive(hw: &mut Hw) {
+pub(crate) fn receive(hw: &mut Hw) -> Result<(), PortError> {
     hw.regs.write(RCTL::default().with_secrc(true).with_bam(true).with_dpf(true));
+    if hw.model.chip == Chip::I350 {
+        for queue in 0..hw.model.chip.queues() {
+            hw.regs.at_mut::<DVMOLR>(queue.into())?.modify(|dvmolr| dvmolr.with_strcrc(true));
+        }
+    }
     // Verdicts of all checksums; and the descriptor carries the RSS hash, not the fragment checksum.
     hw.regs.write(RXCSUM::default().with_ipofl(true).with_tuofl(true).with_crcofl(true).with_pcsd(true));
+    Ok(())
 }
 
 /// Sets up what all transmit queues share, and lets them send (4.5.10).

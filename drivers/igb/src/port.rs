@@ -231,7 +231,7 @@ impl Configured {
         let (hw, setup) = (&mut self.hw, &mut self.setup);
         crate::stats::clear(hw)?;
         crate::filter::clear_all(hw)?;
-        init::receive(hw);
+        init::receive(hw)?;
         crate::mtu::apply(hw, setup.config.mtu)?;
         setup.filters.apply(hw)?;
         setup.rss.apply(hw)?;

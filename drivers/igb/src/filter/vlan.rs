@@ -6,8 +6,8 @@
 use pmd_intel::filter::Bits;
 use vfio_hal::pmd::PortError;
 
-use crate::hw::Hw;
-use crate::regs::{CTRL, CTRL_EXT, VET, VFTA};
+use crate::hw::{Chip, Hw};
+use crate::regs::{CTRL, CTRL_EXT, DVMOLR, VET, VFTA};
 
 /// The EtherType of a VLAN tag (IEEE 802.1Q).
 const TAG: u16 = 0x8100;
@@ -57,6 +57,11 @@ impl Vlan {
 
     fn write_strip(&self, hw: &mut Hw) -> Result<(), PortError> {
         hw.regs.modify(|ctrl: CTRL| ctrl.with_vme(self.strip));
+        if hw.model.chip == Chip::I350 {
+            for queue in 0..hw.model.chip.queues() {
+                hw.regs.at_mut::<DVMOLR>(queue.into())?.modify(|dvmolr| dvmolr.with_strvlan(self.strip));
+            }
+        }
         Ok(hw.check()?)
     }
 

@@ -77,6 +77,14 @@ vfio_hal::registers! {
     }
     /// Packets dropped for want of a descriptor, per queue (8.10).
     pub RQDPC @ 0x0C030 + 0x40 * [16] RC;
+    /// I350: what is taken out of the packets of a queue (I350 datasheet 8.14; DPDK's and Linux's name).
+    pub DVMOLR @ 0x0C038 + 0x40 * [8] RW {
+        hidevlan: 29,
+        /// The VLAN tag; goes with CTRL.vme.
+        strvlan: 30,
+        /// The frame check sequence; must agree with RCTL.secrc.
+        strcrc: 31,
+    }
     /// Receive checksum (8.10).
     pub RXCSUM @ 0x05000 RW {
         pcss: 7:0,

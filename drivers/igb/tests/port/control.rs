@@ -1,7 +1,7 @@
 //! What is changed on a port that runs, register by register: what QEMU's model does not look at.
 
 use pmd_igb::regs::{
-    CTRL, EERD, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, RCTL, RLPML, RQDPC, RXPBS, SRRCTL, STATUS, VET,
+    CTRL, DVMOLR, EERD, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, RCTL, RLPML, RQDPC, RXPBS, SRRCTL, STATUS, VET,
 };
 use pmd_igb::{Config, LinkConfig, Speeds};
 use vfio_hal::pmd::{FlowControl, LinkStatus, PortError};
@@ -146,6 +146,25 @@ fn an_outer_tag_is_told_before_the_start() {
     assert_eq!((board.get::<VET>(0).vet(), board.get::<VET>(0).vet_ext()), (0x8100, 0x88a8));
     let ctrl_ext: pmd_igb::regs::CTRL_EXT = board.get(0);
     assert!(ctrl_ext.ext_vlan());
+    board.stop(started);
+}
+
+#[test]
+fn an_i350_strips_by_queue_too() {
+    let strips =
+        |board: &Board| (0..8).map(|queue| board.get::<DVMOLR>(queue).bits() >> 30).collect::<Vec<_>>();
+    let board = Board::of(I350);
+    let mut started = board.start(queues(2, 1));
+    assert_eq!(strips(&board), [2; 8], "check sequences");
+    started.port.set_vlan_strip(true).unwrap();
+    assert!(board.get::<CTRL>(0).vme());
+    assert_eq!(strips(&board), [3; 8], "and tags");
+    board.stop(started);
+
+    let board = Board::new();
+    let started = board.start(Config { vlan_strip: true, ..small() });
+    assert_eq!(strips(&board), [0; 8], "the 82576 has nothing there");
+    assert!(board.get::<CTRL>(0).vme() && board.get::<RCTL>(0).secrc());
     board.stop(started);
 }
 

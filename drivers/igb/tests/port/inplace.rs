@@ -4,11 +4,11 @@ use pmd_igb::inplace::{self, InPlaceStarted};
 use pmd_igb::regs::{RXDCTL, SRRCTL, TDWBA, TXCTL, TXDCTL};
 use pmd_igb::rss::RssConfig;
 use pmd_igb::{Config, Failed};
+use vfio_hal::DeviceError;
 use vfio_hal::pmd::PortError;
 use vfio_hal::regs::Register;
 use vfio_hal::ring::Outputs;
 use vfio_hal::wrap::Faults;
-use vfio_hal::DeviceError;
 
 use crate::board::{Board, queues, small};
 
