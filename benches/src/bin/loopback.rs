@@ -153,12 +153,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn draw(path: &Path, all: &[Series]) -> Result<(), Box<dyn Error>> {
-    let most = all.iter().flat_map(|one| &one.rates).copied().fold(1.0, f64::max) * 1.1;
+    let most = all.iter().flat_map(|one| &one.rates).copied().fold(1.0, f64::max) * 1.4;
     let root = SVGBackend::new(path, (760, 360)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .caption("Loopback through the card's model, and a plain copy", ("sans-serif", 17))
         .margin(12)
+        .margin_right(28)
         .x_label_area_size(36)
         .y_label_area_size(48)
         .build_cartesian_2d(0..SIZES.len() - 1, 0.0..most)?;
