@@ -99,15 +99,10 @@ impl VfioDevice {
     /// When there is no way to it, or the device fails on it: [`migration_state`](Self::migration_state) says where it is
     /// then, and out of [`MigrationState::Error`] only a reset leads.
     pub fn set_migration_state(&self, state: MigrationState) -> Result<Option<MigrationStream>, DeviceError> {
-        let (feature, number) = (Feature::MigrationState, PlainFeature::MigrationState);
-        let data = [(state as u32).to_ne_bytes(), (-1i32).to_ne_bytes()].concat();
-        let answer = self.plain(feature, number, Operation::Set, &data)?;
-        let file = answer
-            .get(4..)
-            .and_then(|rest| rest.first_chunk())
-            .map_or(-1, |bytes| i32::from_ne_bytes(*bytes));
-        // SAFETY: the kernel made the file for this call and tells nobody else; -1 is none.
-        Ok((file >= 0).then(|| MigrationStream(unsafe { sys::new_file(file) })))
+        self.core().lost.check()?;
+        let stream = sys::set_migration_state(self.core().fd(), state as u32)
+            .map_err(|error| self.feature_error(Feature::MigrationState, error))?;
+        Ok(stream.map(MigrationStream))
     }
 
     /// Returns how many bytes the state would have if the device were stopped now. An estimate.

@@ -236,13 +236,17 @@ pub(in crate::backend::vfio) fn export_dma_buf(
     Ok(unsafe { OwnedFd::from_raw_fd(file) })
 }
 
-/// Makes a file of the kind that a feature answered with.
-///
-/// # Safety
-/// `number` must be a file that the kernel just made for this process.
-pub(in crate::backend::vfio) unsafe fn new_file(number: i32) -> OwnedFd {
-    // SAFETY: the caller's promise.
-    unsafe { OwnedFd::from_raw_fd(number) }
+/// Brings a device to another migration state. Returns the file of its state, where there is one.
+pub(in crate::backend::vfio) fn set_migration_state(
+    device: BorrowedFd<'_>,
+    state: u32,
+) -> Result<Option<OwnedFd>, Errno> {
+    let data = [state.to_ne_bytes(), (-1i32).to_ne_bytes()].concat();
+    let answer = feature(device, PlainFeature::MigrationState, Operation::Set, &data)?;
+    let file = answer.get(4..).and_then(|rest| rest.first_chunk());
+    let file = file.map_or(-1, |bytes| i32::from_ne_bytes(*bytes));
+    // SAFETY: a new file that the kernel made for us and nobody else knows of; -1 is none.
+    Ok((file >= 0).then(|| unsafe { OwnedFd::from_raw_fd(file) }))
 }
 
 /// Returns (initial bytes, dirty bytes) of a migration stream in its pre-copy phase.
