@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use vfio_hal::backend::local::{Idle, LocalDevice, LocalOptions};
 use vfio_hal::bar::Width;
-use vfio_hal::{Device, DeviceError};
+use vfio_hal::dma::memory::HeapMemory;
+use vfio_hal::dma::{DmaAccess, IovaSpace, Region};
+use vfio_hal::{Device, DeviceError, Iova};
 use vfio_user_kit::*;
 
 /// Ticks every 5 ms, and answers for a capability with what was written, complemented.
@@ -37,6 +39,16 @@ impl DeviceModel for Clockwork {
         offset: u64,
         data: &mut [u8],
     ) -> Result<(), AccessError> {
+        if offset == 0x800 {
+            // What the bus tells of the mapping at 1 MiB: pages, and rights in the low bits.
+            let told = |range: DmaRange| {
+                assert_eq!((range.iova, range.page, range.file), (0x10_0000, 4096, false));
+                range.len | u64::from(range.readable) | u64::from(range.writable) << 1
+            };
+            let word = cx.dma.info(0x10_1234).map_or(0, told) | u64::from(cx.dma.is_master()) << 2;
+            data.copy_from_slice(&word.to_le_bytes()[..data.len()]);
+            return Ok(());
+        }
         cx.config.read(offset as u16, data).map_err(|_| AccessError::OutOfRange { bar: 0, offset })
     }
     fn bar_write(
@@ -110,6 +122,22 @@ fn parts_of_configuration_space_are_the_models() {
     assert_eq!(bytes[..4], [1, 2, 3, 4], "the read-only one behind its own header");
     let outside = DeviceError::ConfigRange { offset: 4095, len: 2 };
     assert_eq!(device.config_read(4095, &mut [0; 2]), Err(outside));
+}
+
+#[test]
+fn a_model_is_told_of_a_mapping() {
+    let (_, device) = device();
+    let bar = device.bar(0).unwrap();
+    assert_eq!(bar.read(0x800, Width::W32), Ok(0), "nothing is mapped, bus mastering is off");
+    let space = IovaSpace::new();
+    let any: Arc<dyn Device> = device.clone();
+    space.attach(&any).unwrap();
+    let memory = HeapMemory::new(0x2000).unwrap();
+    let region = Region::alloc_at(&space, memory, DmaAccess::Write, Iova(0x10_0000)).unwrap();
+    device.config_write(0x04, &[6, 0]).unwrap();
+    assert_eq!(bar.read(0x800, Width::W32), Ok(0x2000 | 0b110));
+    drop(region);
+    assert_eq!(bar.read(0x800, Width::W32), Ok(0b100));
 }
 
 #[test]

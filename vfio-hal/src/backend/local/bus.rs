@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::rwlock::RwLockReadGuard;
-use vfio_user_kit::{DmaBus, DmaFault};
+use vfio_user_kit::{DmaBus, DmaFault, DmaRange};
 
 use super::lock::Shared;
 use crate::addr::{Iova, IovaRange};
@@ -317,5 +317,15 @@ impl DmaBus for Bus<'_> {
         // SAFETY: as in `load`.
         unsafe { at.as_ref() }.store(word.to_le(), Ordering::Release);
         Ok(())
+    }
+
+    fn is_master(&self) -> bool {
+        self.check_master(0).is_ok()
+    }
+
+    fn info(&self, iova: u64) -> Option<DmaRange> {
+        let (entry, _) = self.search(iova)?;
+        let (readable, writable) = (entry.access.reads(), entry.access.writes());
+        Some(DmaRange { iova: entry.first, len: entry.len, readable, writable, file: false, page: GRANULE })
     }
 }
