@@ -12,6 +12,7 @@ mod packets;
 mod receive;
 mod state;
 mod statistics;
+mod streams;
 mod time;
 mod transmit;
 mod verdicts;
