@@ -101,7 +101,7 @@ mod tests {
     use crate::backend::vfio::Api;
     use crate::backend::vfio::sys::Buffer;
     use crate::dma::memory::HeapMemory;
-    use crate::dma::{Dma, DmaAccess, DmaMapping, Memory};
+    use crate::dma::{Dma, DmaAccess, DmaMapping, Memory, Unmapped};
 
     const PAGE: u64 = 4096;
     const PAGES: u64 = 128;
@@ -132,11 +132,17 @@ mod tests {
 
         let memory = HeapMemory::new((PAGES * PAGE) as usize).expect("memory");
         let mapper = iommu.mapper();
-        // SAFETY: the memory lives until the end of the test, after it is unmapped, and nobody else uses it.
-        let mapping = unsafe {
-            DmaMapping::new(Iova(BASE), memory.ptr(), PAGES * PAGE, DmaAccess::ReadWrite, memory.backing())
-        };
-        mapper.map(&mapping).expect("mapped");
+        // Page by page: where memory is contiguous, the IOMMU makes one entry, and one mark, of several pages.
+        for page in 0..PAGES {
+            let at = page * PAGE;
+            // SAFETY: inside of the memory, which lives until the end of the test, after it is unmapped, and nobody else
+            // uses it.
+            let mapping = unsafe {
+                let ptr = memory.ptr().add(at as usize);
+                DmaMapping::new(Iova(BASE + at), ptr, PAGE, DmaAccess::ReadWrite, None)
+            };
+            mapper.map(&mapping).expect("mapped");
+        }
 
         let table = Table::new(&iommu, device).expect("a page table that notes writes");
         table.track(true).expect("on");
@@ -152,7 +158,9 @@ mod tests {
         assert_eq!(table.read(BASE, PAGES * PAGE, PAGE).expect("a bitmap").pages().count(), 0, "cleared");
         table.track(false).expect("off");
         drop(table);
-        assert!(matches!(mapper.unmap(Iova(BASE), PAGES * PAGE), Ok(crate::dma::Unmapped::Fenced(_))));
+        for page in 0..PAGES {
+            assert!(matches!(mapper.unmap(Iova(BASE + page * PAGE), PAGE), Ok(Unmapped::Fenced(_))));
+        }
     }
 
     #[test]
