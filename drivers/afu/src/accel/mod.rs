@@ -5,7 +5,7 @@
 //!   and a destination buffer and count clocks; what they share is in [`loopback`].
 //! - [`stream`] is the kit's own accelerator, which takes work from descriptor rings.
 //!
-//! Buffers are [`Region`](vfio_hal::dma::Region)s of an [`IovaSpace`] that the card is attached to; several accelerators, also
+//! Buffers are [`Region`]s of an [`IovaSpace`] that the card is attached to; several accelerators, also
 //! of different cards, may share one.
 
 pub mod he;
