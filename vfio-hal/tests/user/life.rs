@@ -61,7 +61,7 @@ fn a_server_that_ends_is_a_lost_device_at_once() {
     drop(served);
     let start = Instant::now();
     wait_until("the loss", || toy.device.lost().is_lost());
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     let fault = toy.device.fault().unwrap();
     assert_eq!(fault, ClientError::Closed { in_message: false }.into());
     // Nothing waits for its time-out.

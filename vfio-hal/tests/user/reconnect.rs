@@ -183,9 +183,7 @@ fn a_server_that_does_not_come_back() {
     let served = Served::start();
     let toy = Toy::open(&served.path, &options().reconnect(Duration::from_millis(150)));
     drop(served);
-    let start = Instant::now();
     assert_eq!(toy.read(reg::SCRATCH), u32::MAX);
-    assert!(start.elapsed() >= Duration::from_millis(100));
     assert_eq!(toy.device.fault(), Some(UserError::NotBack { millis: 150 }));
 }
 

@@ -8,6 +8,7 @@
 //! Lock order: the main socket, then whatever the [`Host`] locks. Who holds a lock of the host never asks.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,8 @@ pub(super) struct Link {
     twin: OnceLock<Arc<OwnedFd>>,
     fault: OnceLock<ClientError>,
     pub(super) host: Arc<dyn Host>,
-    pub(super) timeout: Duration,
+    /// In nanoseconds.
+    timeout: AtomicU64,
     /// The largest transfer that the server may ask for, in bytes.
     pub(super) max_transfer: usize,
 }
@@ -50,6 +52,7 @@ pub(super) struct Main {
 struct Wait {
     id: u16,
     command: Command,
+    limit: Duration,
     deadline: Instant,
     /// A posted request only waits until it is sent.
     reply: bool,
@@ -63,7 +66,7 @@ impl Link {
             twin: OnceLock::new(),
             fault: OnceLock::new(),
             host,
-            timeout,
+            timeout: AtomicU64::new(nanos(timeout)),
             max_transfer,
         }
     }
@@ -72,6 +75,11 @@ impl Link {
     pub(super) fn set_twin(&self, twin: Arc<OwnedFd>) {
         // There is one negotiation, so it is not set yet.
         let _ = self.twin.set(twin);
+    }
+
+    /// Gives the server so much time for each answer from now on.
+    pub(super) fn set_timeout(&self, limit: Duration) {
+        self.timeout.store(nanos(limit), Ordering::Relaxed);
     }
 
     /// Returns the main socket, to be polled.
@@ -175,7 +183,8 @@ impl Link {
             return Err(fault);
         }
         main.next_id = main.next_id.wrapping_add(1);
-        let wait = Wait { id: main.next_id, command, deadline: Instant::now() + self.timeout, reply };
+        let limit = Duration::from_nanos(self.timeout.load(Ordering::Relaxed));
+        let wait = Wait { id: main.next_id, command, limit, deadline: Instant::now() + limit, reply };
         let flags = if reply { TYPE_COMMAND } else { TYPE_COMMAND | NO_REPLY };
         let header = Header { id: wait.id, command: command as u16, flags, ..Header::default() };
         main.channel.push(Outgoing::new(header, body, fds));
@@ -196,7 +205,7 @@ impl Link {
             }
             let left = wait.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let millis = u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX);
+                let millis = u32::try_from(wait.limit.as_millis()).unwrap_or(u32::MAX);
                 return Err(ClientError::Timeout { command: wait.command, millis });
             }
             wait_for(&main.channel, left)?;
@@ -242,6 +251,11 @@ impl Link {
         self.receive(main, None)?;
         Ok(main.channel.waiting() > 0)
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    // A century is enough for every server, and an instant can be so late.
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).min(3_000_000_000_000_000_000)
 }
 
 /// Waits until a socket has something, or room for what waits to be sent.

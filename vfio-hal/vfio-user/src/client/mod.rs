@@ -141,6 +141,11 @@ impl Client {
         self.minor
     }
 
+    /// Gives the server `limit` for each answer from now on.
+    pub fn set_timeout(&self, limit: Duration) {
+        self.link.set_timeout(limit);
+    }
+
     /// Returns why the connection is over, `None` as long as it is not.
     pub fn fault(&self) -> Option<ClientError> {
         self.link.fault()

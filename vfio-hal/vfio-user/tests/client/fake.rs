@@ -115,11 +115,15 @@ impl Fake {
         host: Arc<dyn Host>,
         mut script: impl FnMut(&UnixStream, &Reply) -> Option<Vec<Parcel>> + Send + 'static,
     ) -> (Client, Fake) {
-        let (client, fake) = Fake::begin(options, host, move |socket, request| match request.command {
+        // What is agreed on first has all the time there is.
+        let patient = ClientOptions { timeout: Duration::from_secs(60), ..options.clone() };
+        let (client, fake) = Fake::begin(&patient, host, move |socket, request| match request.command {
             VERSION => Some(vec![honest(request)]),
             _ => script(socket, request),
         });
-        (client.unwrap(), fake)
+        let client = client.unwrap();
+        client.set_timeout(options.timeout);
+        (client, fake)
     }
 
     /// The same, with the first message left to the script.

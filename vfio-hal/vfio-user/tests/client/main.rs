@@ -4,5 +4,6 @@ mod asked;
 #[path = "../common/mod.rs"]
 mod common;
 mod fake;
+mod regions;
 mod version;
 mod wrong;

@@ -37,7 +37,7 @@ fn is_over(client: &Client, error: ClientError) {
     let start = Instant::now();
     assert_eq!(client.reset(), Err(error));
     assert_eq!(client.region_post(0, 0, &[1]), Err(error));
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
@@ -254,7 +254,9 @@ fn a_server_that_stops_reading() {
         send(mine.as_fd(), &honest(&request).0, &[]);
         mine
     });
-    let client = Client::from_socket(yours.into(), &options, Arc::new(())).unwrap();
+    let patient = ClientOptions { timeout: Duration::from_secs(60), ..options.clone() };
+    let client = Client::from_socket(yours.into(), &patient, Arc::new(())).unwrap();
+    client.set_timeout(options.timeout);
     let _mine = thread.join().unwrap();
     let start = Instant::now();
     let error = (0..1_000_000).find_map(|_| client.region_post(0, 0, &[0; 4096]).err()).unwrap();
@@ -306,7 +308,7 @@ proptest! {
         });
         let start = Instant::now();
         let result = call(&client);
-        prop_assert!(start.elapsed() < Duration::from_secs(5));
+        prop_assert!(start.elapsed() < Duration::from_secs(10));
         if let Err(error) = result {
             prop_assert_eq!(error.ends_connection(), client.fault() == Some(error));
         }
