@@ -71,18 +71,18 @@ impl User {
             Call::Bar { index, offset, width, write } => {
                 let Ok(bar) = device.bar(index % 7) else { return };
                 let width = [Width::W8, Width::W16, Width::W32, Width::W64][usize::from(width % 4)];
-                match write {
-                    Some(value) => drop(bar.write(offset.get(), width, *value)),
-                    None => drop(bar.read(offset.get(), width)),
-                }
+                let _ = match write {
+                    Some(value) => bar.write(offset.get(), width, *value),
+                    None => bar.read(offset.get(), width).map(drop),
+                };
                 self.bars.push(bar);
             }
             Call::Config { offset, len, write } => {
                 let mut data = vec![0; usize::from(*len)];
-                match write {
-                    true => drop(device.config_write(*offset, &data)),
-                    false => drop(device.config_read(*offset, &mut data)),
-                }
+                let _ = match write {
+                    true => device.config_write(*offset, &data),
+                    false => device.config_read(*offset, &mut data),
+                };
             }
             Call::Map { file, pages } => {
                 let len = usize::from(pages % 8 + 1) * 4096;
@@ -106,39 +106,48 @@ impl User {
                 let sink = EventFd::new().ok().map(|fd| Arc::new(fd) as Arc<dyn IrqSink>);
                 let sinks: Vec<_> =
                     (0..count % 20).map(|at| sink.clone().filter(|_| holes >> (at % 8) & 1 == 0)).collect();
-                drop(irqs.enable(kind_of(*kind), (*first).into(), &sinks));
+                let _ = irqs.enable(kind_of(*kind), (*first).into(), &sinks);
             }
-            Call::Mask { kind, vector, masked: true } => drop(irqs.mask(kind_of(*kind), (*vector).into())),
-            Call::Mask { kind, vector, .. } => drop(irqs.unmask(kind_of(*kind), (*vector).into())),
-            Call::Trigger { kind, vector } => drop(irqs.trigger(kind_of(*kind), (*vector).into())),
-            Call::Disable { kind } => drop(irqs.disable(kind_of(*kind))),
-            Call::Reset => drop(device.reset()),
+            Call::Mask { kind, vector, masked } => {
+                let (kind, vector) = (kind_of(*kind), (*vector).into());
+                let _ = if *masked { irqs.mask(kind, vector) } else { irqs.unmask(kind, vector) };
+            }
+            Call::Trigger { kind, vector } => {
+                let _ = irqs.trigger(kind_of(*kind), (*vector).into());
+            }
+            Call::Disable { kind } => {
+                let _ = irqs.disable(kind_of(*kind));
+            }
+            Call::Reset => {
+                let _ = device.reset();
+            }
             Call::State(state) => {
                 let state = MigrationState::try_from(u32::from(state % 8)).unwrap_or_default();
-                drop((
-                    device.set_migration_state(state),
-                    device.migration_state(),
-                    device.migration_support(),
-                ));
+                let _ = device.set_migration_state(state);
+                let _ = (device.migration_state(), device.migration_support());
             }
             Call::Migrate { write, len } => {
                 let mut data = vec![0; usize::from(*len)];
-                match write {
-                    true => drop(device.migration_write(&data)),
-                    false => drop(device.migration_read(&mut data)),
-                }
+                let _ = match write {
+                    true => device.migration_write(&data),
+                    false => device.migration_read(&mut data).map(drop),
+                };
             }
             Call::Log { page, ranges } => {
                 let ranges: Vec<_> = ranges.iter().map(|(iova, len)| (iova.get(), len.get())).collect();
-                drop(device.start_dirty_log(page.get(), &ranges));
+                let _ = device.start_dirty_log(page.get(), &ranges);
             }
             Call::Dirty { iova, len, page } => {
                 if let Ok(bitmap) = device.dirty_pages(iova.get(), len.get() % (1 << 30), page.get()) {
                     bitmap.pages().take(1000).for_each(drop);
                 }
             }
-            Call::EndLog => drop(device.stop_dirty_log()),
-            Call::IoEvents(bar) => drop(device.io_events(*bar)),
+            Call::EndLog => {
+                let _ = device.stop_dirty_log();
+            }
+            Call::IoEvents(bar) => {
+                let _ = device.io_events(*bar);
+            }
             Call::WriteMany(writes) => {
                 let data = [0x77; 255];
                 let all: Vec<_> = writes
@@ -149,14 +158,14 @@ impl User {
                         data: &data[..usize::from(*len)],
                     })
                     .collect();
-                drop(device.write_many(&all));
+                let _ = device.write_many(&all);
             }
             Call::Feature { index, set, len } => {
                 let data = vec![0; usize::from(*len)];
-                match set {
-                    true => drop(device.feature_set(*index, &data)),
-                    false => drop(device.feature_get(*index, &data, usize::from(*len) * 8)),
-                }
+                let _ = match set {
+                    true => device.feature_set(*index, &data),
+                    false => device.feature_get(*index, &data, usize::from(*len) * 8),
+                };
             }
         }
     }
