@@ -22,6 +22,8 @@ pub(crate) struct Everything {
     registers: Vec<u8>,
     shared: Option<SharedRegisters>,
     held: Vec<Segment>,
+    /// One that was held when its client went.
+    stale: Option<Segment>,
     unrest: u8,
     stubborn: u8,
     pre_copy: bool,
@@ -75,6 +77,7 @@ impl Everything {
             registers: vec![0; REGISTERS],
             shared,
             held: Vec::new(),
+            stale: None,
             unrest: unrest % 4,
             stubborn: stubborn % 4,
             pre_copy: on(13),
@@ -109,6 +112,9 @@ impl Everything {
             }
             11 => self.held.clear(),
             12 => {
+                // It stays with the client that is gone, whatever is mapped there now.
+                let stale = self.stale.as_ref().filter(|stale| stale.is_direct());
+                assert!(stale.is_none_or(|stale| stale.read(cx.dma, 0, &mut [0]).is_err()));
                 for segment in &self.held {
                     let part = segment.len().min(64);
                     let _ = segment.read(cx.dma, segment.len() - part, &mut [0; 64][..part]);
@@ -222,7 +228,8 @@ impl DeviceModel for Everything {
     }
 
     fn released(&mut self, _: &mut Context<'_>) {
-        self.held.truncate(1);
+        self.stale = self.held.pop();
+        self.held.clear();
     }
 
     fn quiesce(&mut self, _: &mut Context<'_>) -> bool {
