@@ -41,8 +41,8 @@ fuzz_target!(|input: Input| {
     RUNS.set(run + 1);
     if run.is_multiple_of(COUNTED) {
         let now = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-        // The first run opens what stays, and libFuzzer a file now and then.
-        assert!(run == 0 || now <= DESCRIPTORS.get() + 1, "{} descriptors, now {now}", DESCRIPTORS.get());
+        // libFuzzer opens a file or two after the first run; a leak grows beyond that soon.
+        assert!(run == 0 || now <= DESCRIPTORS.get() + 3, "{} descriptors, now {now}", DESCRIPTORS.get());
         if run == 0 {
             DESCRIPTORS.set(now);
         }
