@@ -20,7 +20,7 @@ use size::{Bytes, bytes};
 /// Reserve hugepages, mount their file system, show both. Sizes have a suffix K, M or G.
 #[derive(Args)]
 pub(crate) struct HugepagesArgs {
-    /// Show the hugepages there are; with another action, afterwards [default]
+    /// Show the hugepages there are; with another action, afterwards (default)
     #[arg(short = 's', long)]
     show: bool,
     /// Give back all hugepages, of every size and node
