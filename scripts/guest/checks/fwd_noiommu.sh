@@ -17,10 +17,10 @@ check_open_wants_a_word() {
 }
 
 check_forward_without_iommu() {
-    forwards --vfio-api noiommu --rxd 128 --txd 128
+    forwards --vfio-api noiommu --rxd 64 --txd 64
     grep 'opened by noiommu' /tmp/says
 }
-check_echo_without_iommu() { answers --vfio-api noiommu --iova-mode pa --rxd 128 --txd 128; }
+check_echo_without_iommu() { answers --vfio-api noiommu --iova-mode pa --rxd 64 --txd 64; }
 
 check_needs_hugepages() {
     prepare
