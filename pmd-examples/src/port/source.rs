@@ -60,7 +60,13 @@ pub(crate) struct Sources {
 
 enum Virtual {
     Model(Box<Described>),
-    Socket { name: String, path: PathBuf, options: user::Options },
+    /// `mapped`: the user wants registers in memory.
+    Socket {
+        name: String,
+        path: PathBuf,
+        options: user::Options,
+        mapped: bool,
+    },
 }
 
 impl Sources {
@@ -146,9 +152,15 @@ impl Sources {
                     let name = described.name.clone();
                     model::plug(*described, &mut panel, clock).map_err(|fault| fault.of(&name))?
                 }
-                Virtual::Socket { name, path, options } => {
+                Virtual::Socket { name, path, options, mapped } => {
+                    let at = format!("{name}: socket {}", path.display());
                     let device = UserDevice::connect(&path, &options)
-                        .map_err(|error| Fault::Run(format!("{name}: socket {}: {error}", path.display())))?;
+                        .map_err(|error| Fault::Run(format!("{at}: {error}")))?;
+                    if mapped && !device.bar(0)?.windows().any(|(_, _, in_memory)| in_memory) {
+                        return Err(Fault::Run(format!(
+                            "{at}: the server gives no file for registers: serve it with --doorbells mapped, or leave doorbells out"
+                        )));
+                    }
                     Plugged { name, device, wire: None }
                 }
             });
@@ -162,6 +174,7 @@ impl Sources {
 fn socket(vdev: &Vdev) -> Result<Virtual, Fault> {
     let mut options = user::Options::default();
     let mut path = PathBuf::new();
+    let mut mapped = false;
     for (key, value) in &vdev.options {
         let value = value.as_deref().unwrap_or_default();
         let wrong = |what: &str| Fault::Usage(format!("\"{value}\" is no value for {key}: use {what}"));
@@ -169,11 +182,12 @@ fn socket(vdev: &Vdev) -> Result<Virtual, Fault> {
             "socket" if value.is_empty() => return Err(wrong("the path of the server's socket")),
             "socket" => path = value.into(),
             "doorbells" => {
-                options = match value {
-                    "mapped" => options.map_bars(true),
-                    "messages" => options.map_bars(false),
+                mapped = match value {
+                    "mapped" => true,
+                    "messages" => false,
                     _ => return Err(wrong("mapped or messages")),
-                }
+                };
+                options = options.map_bars(mapped);
             }
             "reconnect" => options = options.reconnect(duration(value).map_err(Fault::Usage)?),
             "timeout" => options = options.timeout(duration(value).map_err(Fault::Usage)?),
@@ -187,7 +201,7 @@ fn socket(vdev: &Vdev) -> Result<Virtual, Fault> {
     if vdev.link.is_some() {
         return Err(Fault::Usage("the device's link is its server's: leave link out, or the socket".into()));
     }
-    Ok(Virtual::Socket { name: vdev.name.clone(), path, options })
+    Ok(Virtual::Socket { name: vdev.name.clone(), path, options, mapped })
 }
 
 fn no_socket(kind: &str, vdev: &Vdev) -> Result<(), Fault> {

@@ -21,10 +21,14 @@ struct Server(Child);
 impl Server {
     /// Starts one whose card hears itself, and waits until it listens.
     fn start(path: &Path) -> Server {
+        Server::start_with(path, "mapped")
+    }
+
+    fn start_with(path: &Path, doorbells: &str) -> Server {
         // What a killed server left behind is not taken for this one's.
         let _ = std::fs::remove_file(path);
         let mut command = Command::cargo_bin("pmd").unwrap();
-        command.args(["serve", "ixgbe", "--doorbells", "mapped", "--link", "loop", "--socket"]).arg(path);
+        command.args(["serve", "ixgbe", "--doorbells", doorbells, "--link", "loop", "--socket"]).arg(path);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let (server, begin) = (Server(child), Instant::now());
         while !path.exists() {
@@ -113,4 +117,26 @@ fn a_server_that_is_killed_and_started_again() {
     drop(port.stop(rx, tx).unwrap());
     let pool = &bench.pool;
     assert_eq!(pool.available() + pool.leaked(), pool.capacity());
+}
+
+#[test]
+fn doorbells_in_memory_are_not_pretended() {
+    let folder = tempfile::tempdir().unwrap();
+    let forward = |path: &Path, doorbells: &str| {
+        let vdev = format!("net_ixgbe0,socket={},doorbells={doorbells}", path.display());
+        let mut command = Command::cargo_bin("pmd").unwrap();
+        command.args(["fwd", "--no-huge", "--duration", "200ms", "--vdev", &vdev]).output().unwrap()
+    };
+    let mapped = folder.path().join("mapped.sock");
+    let _server = Server::start(&mapped);
+    for doorbells in ["mapped", "messages"] {
+        let output = forward(&mapped, doorbells);
+        assert!(output.status.success(), "{doorbells}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let trapped = folder.path().join("trapped.sock");
+    let _server = Server::start_with(&trapped, "trapped");
+    let output = forward(&trapped, "mapped");
+    let says = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{says}");
+    assert!(says.contains("--doorbells mapped"), "{says}");
 }
