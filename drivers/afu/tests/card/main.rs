@@ -6,5 +6,6 @@ mod exerciser;
 mod faults;
 mod lists;
 mod loopback;
+mod pages;
 mod reconfigure;
 mod stream;
