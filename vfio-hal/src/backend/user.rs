@@ -371,10 +371,11 @@ impl Dma for UserDevice {
             Ok(false) => {}
             // The connection was made anew in between, and the new server was told of it.
             Ok(true) => link.ask(|client| client.dma_unmap(iova.0, len)).map_err(DeviceError::from)?,
-            Err(UserError::Client(error)) if !error.ends_connection() => {
+            // Refused by a server that has the file: it may go on using the memory.
+            Err(UserError::Client(error)) if has_file && !error.ends_connection() => {
                 return Err(DeviceError::from(UserError::from(error)).into());
             }
-            // Nobody is left to answer. What the server had no file of, it can reach no more.
+            // Nobody is left to answer, or it was refused. What the server has no file of, it can reach no more.
             Err(_) => {
                 memory.remove(iova, None);
                 if has_file {
